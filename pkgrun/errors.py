@@ -1,0 +1,153 @@
+"""Every error that pkgrun raises on purpose, grouped by what a handler would do.
+
+::
+
+    PkgrunError
+    ├── UsageError              2   change the call
+    │   ├── InvalidName
+    │   └── DataInvalid             the dataset holds what cannot be kept (a socket, a link that leaves it …)
+    ├── PackageInvalid          4   change the package
+    │   └── EnvironmentFailed       its requirements cannot be installed
+    ├── NotFound                6   name something that exists
+    ├── Conflict                7   somebody else's fact stands in the way
+    ├── Damaged                 8   stored bytes are not what they were
+    ├── PermissionDenied        9   ask whoever owns the thing
+    ├── Temporary              75   try again later
+    ├── RunFailed                   a run ended without a version
+    │   ├── UserCodeFailed      1   mend the package's code
+    │   ├── TimedOut            5   give it more time
+    │   ├── Killed            130   somebody stopped it
+    │   └── RunLost            75   its supervisor died; run it again
+    └── Bug                    70   tell us
+
+`kind` is what programs branch on: it is never renamed. `hint` says the way out. Foreign exceptions end at
+the seam where they come in, translated by a table and raised `from` the original.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PkgrunError(Exception):
+    """The root of the tree. The message names what happened to which thing; `hint` says what to do."""
+
+    kind: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 70
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(PkgrunError):
+    """The call cannot mean anything: an option, a parameter or a path is wrong."""
+
+    kind = "usage"
+    exit_code = 2
+
+
+class InvalidName(UsageError):
+    """A name or an id that could mean something to a path, a shell or a URL."""
+
+    kind = "invalid-name"
+
+
+class DataInvalid(UsageError):
+    """A dataset that cannot be kept as it is: it names the file and why."""
+
+    kind = "data-invalid"
+
+
+class PackageInvalid(PkgrunError):
+    """The package cannot do what is asked of it."""
+
+    kind = "package-invalid"
+    exit_code = 4
+
+
+class EnvironmentFailed(PackageInvalid):
+    """The package's requirements cannot be resolved or installed."""
+
+    kind = "environment-failed"
+
+
+class NotFound(PkgrunError):
+    """Nothing of that name exists."""
+
+    kind = "not-found"
+    exit_code = 6
+
+
+class Conflict(PkgrunError):
+    """It exists already, with other content."""
+
+    kind = "conflict"
+    exit_code = 7
+
+
+class Damaged(PkgrunError):
+    """Stored bytes do not have the digest that they are kept under."""
+
+    kind = "damaged"
+    exit_code = 8
+
+
+class PermissionDenied(PkgrunError):
+    """The operating system refuses."""
+
+    kind = "permission"
+    exit_code = 9
+
+
+class Temporary(PkgrunError):
+    """It may work later: a full disk, a lock that is held, a service that does not answer."""
+
+    kind = "temporary"
+    exit_code = 75
+
+
+class RunFailed(PkgrunError):
+    """A run ended without making a version; its record, log and artifacts are kept."""
+
+    kind = "run-failed"
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None, run_id: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.run_id = run_id
+
+
+class UserCodeFailed(RunFailed):
+    """The package's own code raised, exited or crashed."""
+
+    kind = "user-code-failed"
+
+
+class TimedOut(RunFailed):
+    """The run did not end within its deadline."""
+
+    kind = "timeout"
+    exit_code = 5
+
+
+class Killed(RunFailed):
+    """Somebody stopped the run."""
+
+    kind = "killed"
+    exit_code = 130
+
+
+class RunLost(RunFailed):
+    """The supervisor of the run died before it could decide."""
+
+    kind = "lost"
+    exit_code = 75
+
+
+class Bug(PkgrunError):
+    """An invariant of pkgrun does not hold."""
+
+    kind = "bug"
+    exit_code = 70
