@@ -1,3 +1,86 @@
-"""pkgrun runs the training pipelines of ML packages and gives each result a version."""
+"""pkgrun runs the training pipelines of ML packages and gives each result a version.
+
+    import pkgrun
+
+    ws = pkgrun.open("./store")
+    result = ws.train("examples/iris", data="examples/data/iris").wait()
+    print(result.version, result.metrics)
+
+The words, used the same way everywhere:
+
+package     a folder with `train.py` and `main.py`, each with a class `Main`; known by its name
+version     `major.minor`: the content of a package at one moment, immutable; an import begins a major, a training
+            makes the next minor of it
+store       where versions, runs and their bytes are kept: one directory
+run         one execution of a pipeline; it has an id, a record, a log, artifacts, and may make a version
+pipeline    what is called on `Main`: training, evaluation, full
+parent      the version whose content a run started from
+dataset     the file or folder that a run is given at `data/`
+snapshot    a dataset's content, kept in the store as an output of a run
+tree        a folder by content; its digest is its identity
+artifacts   what the package's code leaves in its artifacts folder besides the model
+environment the Python with a package's requirements; its lock names each installed package by version and hash
+operation   anything that writes to the store: an intent, then one outcome
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pkgrun.errors import PkgrunError
+    from pkgrun.observe import Event, Log, Notice, Observer, Phase, Progress
+    from pkgrun.packages.contract import check
+    from pkgrun.records import RunRecord, Version, VersionRecord
+    from pkgrun.runs.handle import Run, RunResult
+    from pkgrun.workspace import Workspace, open  # noqa: A004
+
+_HOMES = {
+    "PkgrunError": "errors",
+    "Event": "observe",
+    "Log": "observe",
+    "Notice": "observe",
+    "Observer": "observe",
+    "Phase": "observe",
+    "Progress": "observe",
+    "check": "packages.contract",
+    "RunRecord": "records",
+    "Version": "records",
+    "VersionRecord": "records",
+    "Run": "runs.handle",
+    "RunResult": "runs.handle",
+    "Workspace": "workspace",
+    "open": "workspace",
+}
+
+__all__ = [
+    "Event",
+    "Log",
+    "Notice",
+    "Observer",
+    "Phase",
+    "PkgrunError",
+    "Progress",
+    "Run",
+    "RunRecord",
+    "RunResult",
+    "Version",
+    "VersionRecord",
+    "Workspace",
+    "__version__",
+    "check",
+    "open",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used: `import pkgrun` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

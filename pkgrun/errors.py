@@ -15,12 +15,13 @@
     ├── Temporary              75   try again later
     ├── RunFailed                   a run ended without a version
     │   ├── UserCodeFailed      1   mend the package's code
+    │   ├── SecretFound         1   the package's code wrote a secret into a file
     │   ├── TimedOut            5   give it more time
     │   ├── Killed            130   somebody stopped it
     │   └── RunLost            75   its supervisor died; run it again
     └── Bug                    70   tell us
 
-`kind` is what programs branch on: it is never renamed. `hint` says the way out. Foreign exceptions end at
+`kind` is what programs branch on: it is never renamed. `hint` says the way out. `run_id` names the run, if one began. Foreign exceptions end at
 the seam where they come in, translated by a table and raised `from` the original.
 """
 
@@ -35,10 +36,11 @@ class PkgrunError(Exception):
     kind: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 70
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, run_id: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.run_id = run_id
 
 
 class UsageError(PkgrunError):
@@ -114,15 +116,17 @@ class RunFailed(PkgrunError):
     kind = "run-failed"
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str | None = None, run_id: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.run_id = run_id
-
 
 class UserCodeFailed(RunFailed):
     """The package's own code raised, exited or crashed."""
 
     kind = "user-code-failed"
+
+
+class SecretFound(RunFailed):
+    """A file that would have become part of a version or an artifact holds a secret's value."""
+
+    kind = "secret-found"
 
 
 class TimedOut(RunFailed):
@@ -151,3 +155,14 @@ class Bug(PkgrunError):
 
     kind = "bug"
     exit_code = 70
+
+
+def by_kind(kind: str) -> type[PkgrunError]:
+    """The class of errors of a kind, or the root of the tree for a kind that is not known here."""
+    waiting = [PkgrunError]
+    while waiting:
+        known = waiting.pop()
+        if known.kind == kind:
+            return known
+        waiting.extend(known.__subclasses__())
+    return PkgrunError

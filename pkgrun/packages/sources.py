@@ -1,0 +1,88 @@
+"""Packages from a folder: what belongs to them, and what they are called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from pkgrun.errors import InvalidName, NotFound, PackageInvalid
+from pkgrun.records import check_name
+from pkgrun.store.objects import shown
+from pkgrun.store.scan import Keep
+
+IGNORE_FILE = ".pkgrunignore"
+
+_LEFT_OUT = {".git", "__pycache__", ".hg", ".svn"}
+_MARKS_FOREIGN = ("pyvenv.cfg", "conda-meta", "pkgrun-store.json")
+"""A folder that holds one of these is a virtual environment or a store, not part of a package."""
+
+
+def locate(path: str) -> str:
+    """The real path of a package's folder.
+
+    Raises:
+        NotFound: there is nothing.
+        PackageInvalid: it is no folder.
+    """
+    real = os.path.realpath(os.path.expanduser(path))
+    if not os.path.lexists(real):
+        raise NotFound(f"there is no folder {shown(path)}", hint="a package is a folder with a train.py")
+    if not os.path.isdir(real):
+        raise PackageInvalid(f"{shown(path)} is no folder", hint="a package is a folder with a train.py")
+    return real
+
+
+def name_of(folder: str, name: str | None) -> str:
+    """The package's name: the one given, else the folder's.
+
+    Raises:
+        InvalidName: it cannot be one.
+    """
+    if name is not None:
+        return check_name(name)
+    try:
+        return check_name(os.path.basename(folder))
+    except InvalidName as error:
+        raise InvalidName(error.message, hint="give it another with --name") from error
+
+
+def kept(folder: str) -> Keep:
+    """Says which paths of a folder belong to the package.
+
+    `.git`, caches, `*.pyc`, virtual environments, stores and what `.pkgrunignore` names (as git would read it)
+    stay out.
+    """
+    ignored = _ignored(folder)
+
+    def keep(path: str, is_folder: bool) -> bool:
+        name = path.rpartition("/")[2]
+        if name in _LEFT_OUT or ignored(path + "/" if is_folder else path):
+            return False
+        if is_folder:
+            return not any(os.path.lexists(os.path.join(folder, path, mark)) for mark in _MARKS_FOREIGN)
+        return not name.endswith(".pyc")
+
+    return keep
+
+
+def produced(path: str, is_folder: bool) -> bool:
+    """Says which paths of a work directory belong to the version that a run makes: all but compiled code."""
+    name = path.rpartition("/")[2]
+    return name != "__pycache__" and (is_folder or not name.endswith(".pyc"))
+
+
+def _ignored(folder: str) -> Callable[[str], bool]:
+    try:
+        with open(os.path.join(folder, IGNORE_FILE), encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return lambda path: False
+    except (OSError, UnicodeDecodeError) as error:
+        raise PackageInvalid(f"{IGNORE_FILE} cannot be read: {error}") from error
+    import pathspec
+
+    try:
+        spec = pathspec.GitIgnoreSpec.from_lines(lines)
+    except ValueError as error:
+        raise PackageInvalid(f"{IGNORE_FILE}: {error}", hint="its lines are those of a .gitignore") from error
+    return spec.match_file

@@ -1,0 +1,80 @@
+"""What a run has found out so far: filled in while it goes, frozen at the end. Each step writes its own part."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+
+from pkgrun.observe import Event, Notice, Observer, Phase
+from pkgrun.records import Changes, Data, Environment, Exit, Facts, PhaseTime, Tree, Usage
+
+
+class Course:
+    """The findings of one run."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._started = time.time()
+        self._phases: list[tuple[str, float]] = []
+        self._warnings: list[str] = []
+        self.data: Data | None = None
+        self.snapshot: Tree | None = None
+        self.artifacts: Tree | None = None
+        self.environment: Environment | None = None
+        self.inherited: tuple[str, ...] = ()
+        self.hash_seed: str | None = None
+        self.changes: Changes | None = None
+        self.metrics: dict[str, float] | None = None
+        self.exit: Exit | None = None
+        self.usage: Usage | None = None
+
+    @property
+    def phase(self) -> str | None:
+        """The phase that the run is in."""
+        return self._phases[-1][0] if self._phases else None
+
+    def enter(self, phase: str) -> None:
+        """A phase begins."""
+        self.observe(Phase(phase, time.time()))
+
+    def warn(self, message: str, hint: str | None = None) -> None:
+        """Something that the record keeps and a person should know."""
+        self._warnings.append(message)
+        self.observe(Notice(message, hint))
+
+    def observe(self, event: Event) -> None:
+        """Take note of an event, and pass it on."""
+        if isinstance(event, Phase):
+            with self._lock:
+                self._phases.append((event.name, event.at))
+        self._observer(event)
+
+    def facts(self) -> Facts:
+        """All that was found out, as it stands now."""
+        end = time.time()
+        starts = [at for _, at in self._phases]
+        return Facts(
+            started=_moment(self._started),
+            ended=_moment(end),
+            phases=tuple(
+                PhaseTime(name=name, started=_moment(at), seconds=round(max(0.0, until - at), 6))
+                for (name, at), until in zip(self._phases, [*starts[1:], end], strict=True)
+            ),
+            data=self.data,
+            snapshot=self.snapshot,
+            artifacts=self.artifacts,
+            environment=self.environment,
+            inherited=self.inherited,
+            hash_seed=self.hash_seed,
+            changes=self.changes,
+            metrics=self.metrics,
+            exit=self.exit,
+            usage=self.usage,
+            warnings=tuple(self._warnings),
+        )
+
+
+def _moment(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)

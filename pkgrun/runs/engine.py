@@ -1,0 +1,125 @@
+"""A run from its intent to its results. The order of the lines of `run` and `_attempt` is what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+
+from pkgrun.errors import Killed, PkgrunError
+from pkgrun.observe import Event, Observer
+from pkgrun.records import Blob, Facts, Outcome, RunError, RunRecord, Tree, VersionEntry
+from pkgrun.runs import recover, steps
+from pkgrun.runs.course import Course
+from pkgrun.runs.heart import beating
+from pkgrun.runs.journal import Journal
+from pkgrun.runs.order import Order
+from pkgrun.runs.place import Place, place
+from pkgrun.runs.results import run_error
+from pkgrun.runs.verdict import DECISIONS, verdict
+from pkgrun.store import operations
+from pkgrun.store.root import Store
+from pkgrun.worker.secrets import Masker
+from pkgrun.worker.supervisor import Stop
+
+
+def run(
+    store: Store,
+    order: Order,
+    *,
+    observer: Observer,
+    stop: Stop,
+    opened: Callable[[Journal], object] = lambda journal: None,
+) -> RunRecord:
+    """Carry an order out, whose intent has been created; whatever happens, it is decided in the end.
+
+    Args:
+        observer: told what happens, from several threads.
+        stop: asks the run to end.
+        opened: handed the run's journal once it exists.
+
+    Raises:
+        PkgrunError: pkgrun itself failed. That the run failed is no error here but a status of the record.
+    """
+    name = order.intent.run
+    with (
+        recover.never_open(store, order.intent),
+        place(order.cache, name, order.base.package, keep=order.keep_workdir) as at,
+        closing(Journal(at.journal, observer)) as journal,
+        beating(store.backend, name, journal, stop.request) as heart,
+    ):
+        opened(journal)
+
+        def note(event: Event) -> None:
+            heart.observe(event)
+            journal(event)
+
+        course = Course(note)
+        result = _attempt(store, order, at, course, stop)
+        course.enter("commit")
+        outcome = _outcome(order, result, _facts(store, course, at))
+        store.objects.flush()
+        standing = operations.decide(store.backend, outcome)
+        heart.stop()
+        return recover.carry_out(store, order.intent, standing)
+
+
+def _attempt(store: Store, order: Order, at: Place, course: Course, stop: Stop) -> Tree | RunError:
+    """All steps up to the decision; the new version's tree, or why there is none."""
+    try:
+        steps.stage(store, order, at, course)
+        environment = steps.environment(store, order, at, course, stop)
+        steps.mount(store, order, at, course)
+        _stopped(stop)
+        ended = steps.call(order, at, course, environment, stop)
+        leak = steps.collect_artifacts(store, order, at, course)
+        return (
+            verdict(ended, timeout=order.request.timeout)
+            or leak
+            or steps.collect_package(store, order, at, course)
+        )
+    except PkgrunError as error:
+        return run_error(error, course.phase)
+
+
+def _stopped(stop: Stop) -> None:
+    if stop.reason is not None:
+        raise Killed("the run was stopped before the package's code began")
+
+
+def _facts(store: Store, course: Course, at: Place) -> Facts:
+    taken = store.objects.take(at.journal)
+    log = Blob(digest=taken.digest, bytes=taken.size)
+    return course.facts().model_copy(update={"log": log})
+
+
+def _outcome(order: Order, result: Tree | RunError, facts: Facts) -> Outcome:
+    error = result if isinstance(result, RunError) else None
+    outcome = Outcome(
+        run=order.intent.run,
+        decision=DECISIONS.get(error.kind, "FAILED") if error else "COMMIT",
+        created=datetime.now(UTC),
+        entry=_entry(order, result, facts) if isinstance(result, Tree) else None,
+        error=error,
+        facts=facts,
+    )
+    if not order.secrets:
+        return outcome
+    masked = Masker(order.secrets.values()).json(outcome.model_dump(mode="json"))
+    return Outcome.model_validate(masked)
+
+
+def _entry(order: Order, tree: Tree, facts: Facts) -> VersionEntry:
+    return VersionEntry(
+        package=order.base.package,
+        kind=order.intent.kind,
+        run=order.intent.run,
+        parent=order.base.version,
+        tree=tree,
+        description=order.request.description,
+        tags=order.request.tags,
+        contract=order.base.contract,
+        environment=facts.environment,
+        git=order.base.git,
+        created=facts.ended,
+    )

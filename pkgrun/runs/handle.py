@@ -1,0 +1,219 @@
+"""A run in the caller's hand: what happens, how it ended, and the way to stop it, from whatever process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pkgrun.errors import Bug, NotFound, PkgrunError, Temporary, by_kind
+from pkgrun.observe import Event
+from pkgrun.records import RunRecord, Version
+from pkgrun.runs import recover
+from pkgrun.runs.heart import KILL
+from pkgrun.runs.journal import Journal, decode
+from pkgrun.runs.results import results
+from pkgrun.store.operations import key
+from pkgrun.store.root import Store
+from pkgrun.worker.supervisor import Stop
+
+POLL = 0.2
+"""Seconds between looks at a run of another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A run that has made its version. `record` has everything; `results` is `_results.json`."""
+
+    record: RunRecord
+    results: dict[str, Any] | None
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.record.run
+
+    @property
+    def status(self) -> str:
+        """`successful`; `wait` raises of any other end."""
+        return self.record.status
+
+    @property
+    def package(self) -> str:
+        """The package's name."""
+        return self.record.package
+
+    @property
+    def version(self) -> Version | None:
+        """The version that the run made."""
+        return self.record.version
+
+    @property
+    def parent(self) -> Version | None:
+        """The version that it started from."""
+        return self.record.parent
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the package wrote to `artifacts/metrics.json`, names joined by dots."""
+        return dict(self.record.facts.metrics or {}) if self.record.facts else {}
+
+
+class Run:
+    """A run in the store, of this process or another."""
+
+    def __init__(self, store: Store, run: str) -> None:
+        self._store = store
+        self.id = run
+
+    def record(self) -> RunRecord:
+        """All that is known of it now.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        return recover.settle(self._store, self.id)
+
+    def events(self) -> Iterator[Event]:
+        """Phases, notices and log lines from the beginning, then as they come, until the run has ended."""
+        offset, segment, rest = 0, 0, b""
+        while True:
+            final = self.record().final
+            while (data := self._segment(segment)) is not None:
+                segment, offset = segment + 1, offset + len(data)
+                *lines, rest = (rest + data).split(b"\n")
+                yield from _events(lines)
+            if final:
+                yield from _events((rest + self.log()[offset:]).split(b"\n"))
+                return
+            time.sleep(POLL)
+
+    def _segment(self, number: int) -> bytes | None:
+        try:
+            return self._store.backend.read(key(self.id, f"events/{number:08}.jsonl"))
+        except NotFound:
+            return None
+
+    def log(self) -> bytes:
+        """The events that were kept, as JSON lines; of an open or a lost run those that were published."""
+        facts = self.record().facts
+        if facts and facts.log:
+            return self._store.objects.read(facts.log.digest)
+        segments, number = [], 0
+        while (data := self._segment(number)) is not None:
+            segments.append(data)
+            number += 1
+        return b"".join(segments)
+
+    def wait(self, timeout: float | None = None) -> RunResult:
+        """Wait for the end.
+
+        Args:
+            timeout: seconds to wait at most; the run goes on.
+
+        Raises:
+            Temporary: it has not ended in time.
+            PkgrunError: it ended without a version; `kind` and `exit_code` say how, `run_id` names it.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        while not (record := self.record()).final:
+            if until is not None and time.monotonic() >= until:
+                raise Temporary(f"the run {self.id} has not ended yet", run_id=self.id)
+            time.sleep(POLL)
+        return result(self._store, record)
+
+    def kill(self) -> None:
+        """Ask the run to stop; its supervisor sees it within a second or two."""
+        self._store.backend.write(key(self.id, KILL), b"{}")
+
+
+class LiveRun(Run):
+    """A run whose supervisor is a thread of this process."""
+
+    def __init__(self, store: Store, run: str, work: Callable[[LiveRun], RunRecord]) -> None:
+        super().__init__(store, run)
+        self.stop = Stop()
+        self._journal: Journal | None = None
+        self._opened = threading.Event()
+        self._record: RunRecord | None = None
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, args=(work,), name=f"pkgrun-{run[:8]}")
+        self._thread.start()
+
+    def _work(self, work: Callable[[LiveRun], RunRecord]) -> None:
+        try:
+            self._record = work(self)
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._opened.set()
+
+    def opened(self, journal: Journal) -> None:
+        """The engine has a journal now."""
+        self._journal = journal
+        self._opened.set()
+
+    def events(self) -> Iterator[Event]:
+        self._opened.wait()
+        offset, journal = 0, self._journal
+        while journal is not None:
+            closed = journal.wait_beyond(offset)
+            data = self._spooled(journal, offset)
+            offset += len(data)
+            yield from _events(data.split(b"\n"))
+            if closed and not data:
+                return
+
+    def _spooled(self, journal: Journal, offset: int) -> bytes:
+        try:
+            return journal.read(offset)
+        except FileNotFoundError:
+            self._thread.join()
+            return self.log()[offset:]
+
+    def wait(self, timeout: float | None = None) -> RunResult:
+        try:
+            self._thread.join(timeout)
+        except BaseException:
+            # Whoever interrupts the waiting does not want the run to go on behind their back.
+            self.kill()
+            self._thread.join()
+            raise
+        if self._thread.is_alive():
+            raise Temporary(f"the run {self.id} has not ended yet", run_id=self.id)
+        if self._failure is not None:
+            raise self._failure
+        if self._record is None:
+            raise Bug("a run ended without a record", run_id=self.id)
+        return result(self._store, self._record)
+
+    def kill(self) -> None:
+        self.stop.request("killed")
+
+
+def _events(lines: list[bytes]) -> Iterator[Event]:
+    for line in lines:
+        if line and (event := decode(line)) is not None:
+            yield event
+
+
+def result(store: Store, record: RunRecord) -> RunResult:
+    """The result of a run that has ended.
+
+    Raises:
+        PkgrunError: it made no version.
+    """
+    if record.error is not None:
+        raise error_of(record)
+    vendor = results(record, store.url)
+    return RunResult(record, vendor.model_dump(mode="json") if vendor else None)
+
+
+def error_of(record: RunRecord) -> PkgrunError:
+    """The error that a failed run stands for."""
+    error = record.error
+    if error is None:
+        return Bug(f"the run {record.run} did not fail", run_id=record.run)
+    return by_kind(error.kind)(error.message, hint=error.hint, run_id=record.run)

@@ -1,0 +1,83 @@
+"""The supervisor's signs of life, its ear for kill requests, and the publishing of what happens meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from pkgrun.errors import PkgrunError
+from pkgrun.observe import Event, Phase
+from pkgrun.records import Status
+from pkgrun.runs.journal import Journal
+from pkgrun.runs.recover import sign_of_life
+from pkgrun.store.backend import Backend
+from pkgrun.store.operations import key
+
+TICK = 1.0
+"""Seconds between looks at the kill request and between segments of the log."""
+
+BEAT = 10.0
+"""Seconds between heartbeats while nothing changes."""
+
+KILL = "kill.json"
+
+_STATUS: dict[str, Status] = {"stage": "packaging", "mount": "packaging", "environment": "packaging"}
+
+
+class Heart:
+    """Tells the store how a run stands. What it writes may be lost; nothing depends on it."""
+
+    def __init__(self, backend: Backend, run: str, journal: Journal, kill: Callable[[], object]) -> None:
+        self._backend, self._run, self._journal, self._kill = backend, run, journal, kill
+        self._phase, self._beaten, self._told = "stage", 0.0, ""
+        self._published, self._segments = 0, 0
+        self._end = threading.Event()
+
+    def observe(self, event: Event) -> None:
+        """Keep the phase in mind."""
+        if isinstance(event, Phase):
+            self._phase = event.name
+
+    def beat(self) -> None:
+        """Write the heartbeat."""
+        phase = self._phase
+        beat = sign_of_life(self._run, _STATUS.get(phase, "running"), phase)
+        self._backend.write(key(self._run, "heartbeat.json"), beat.to_bytes())
+        self._beaten, self._told = time.monotonic(), phase
+
+    def _tick(self) -> None:
+        if self._phase != self._told or time.monotonic() - self._beaten >= BEAT:
+            self.beat()
+        if self._backend.stat(key(self._run, KILL)) is not None:
+            self._kill()
+        while self._published < self._journal.size:
+            data = self._journal.read(self._published)
+            self._backend.write(key(self._run, f"events/{self._segments:08}.jsonl"), data)
+            self._published += len(data)
+            self._segments += 1
+
+    def go_on(self) -> None:
+        """Beat until `stop`; a store that does not answer is tried again at the next tick."""
+        while not self._end.wait(TICK):
+            with suppress(PkgrunError):
+                self._tick()
+
+    def stop(self) -> None:
+        """The last beat was the last."""
+        self._end.set()
+
+
+@contextmanager
+def beating(backend: Backend, run: str, journal: Journal, kill: Callable[[], object]) -> Iterator[Heart]:
+    """Signs of life from a thread of its own, never from the package's code."""
+    heart = Heart(backend, run, journal, kill)
+    heart.beat()
+    thread = threading.Thread(target=heart.go_on, name="pkgrun-heart", daemon=True)
+    thread.start()
+    try:
+        yield heart
+    finally:
+        heart.stop()
+        thread.join()

@@ -1,0 +1,52 @@
+"""The same key, the same operation: a caller that does not know whether its first call arrived may call again.
+
+`keys/<sha256 of the key>/<attempt>.json` names the run of each attempt and the digest of what was asked. While the
+last attempt runs, or after it committed, the key stands for it; after it failed, for a new one.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pkgrun.errors import Conflict, NotFound
+from pkgrun.records import KeyRecord
+from pkgrun.runs import recover
+from pkgrun.store.objects import digest_of
+from pkgrun.store.root import Store
+
+
+def claim(store: Store, key: str, *, asked: bytes, run: str) -> str:
+    """The id of the run that the key stands for: `run`, or the id of an earlier attempt that counts.
+
+    A run that is named here and has no intent yet belongs to whoever creates the intent.
+
+    Raises:
+        Conflict: the key was used for something else.
+    """
+    folder = f"keys/{digest_of(key.encode()).removeprefix('sha256:')}"
+    wanted, attempt = digest_of(asked), 0
+    while True:
+        name = f"{folder}/{attempt:08}.json"
+        try:
+            record = KeyRecord.from_bytes(store.backend.read(name), key=name)
+        except NotFound:
+            record = KeyRecord(run=run, asked=wanted, created=datetime.now(UTC))
+            store.backend.create(name, record.to_bytes())
+            continue
+        if record.asked != wanted:
+            raise Conflict(
+                f"the idempotency key {key!r} was used with other arguments, by the run {record.run}",
+                hint="use a new key for a new request",
+            )
+        if record.run == run or not _over(store, record.run):
+            return record.run
+        attempt += 1
+
+
+def _over(store: Store, run: str) -> bool:
+    """Whether a run has ended without a version."""
+    try:
+        status = recover.settle(store, run).status
+    except NotFound:
+        return False
+    return status in {"failed", "killed", "timed-out", "lost"}

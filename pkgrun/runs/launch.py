@@ -1,0 +1,172 @@
+"""From a caller's wish to a run that has begun: everything is looked up and checked before anything is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+import orjson
+
+from pkgrun.datasets import sources
+from pkgrun.errors import UsageError
+from pkgrun.observe import Notice, Observer
+from pkgrun.packages import contract
+from pkgrun.records import Actor, Intent, RunRecord, TrainingRequest, VersionRecord
+from pkgrun.runs import engine, idempotency, lookup
+from pkgrun.runs.handle import LiveRun, Run
+from pkgrun.runs.importing import bring_in
+from pkgrun.runs.order import Order
+from pkgrun.runs.plan import plan
+from pkgrun.store import numbers, operations
+from pkgrun.store.objects import digest_of, shown
+from pkgrun.store.root import Store
+from pkgrun.worker.variables import child_environment, devices
+
+_PARAMETERS_LIMIT = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A training as the caller put it; `Workspace.train` says what each part means."""
+
+    package: str
+    version: str | None
+    data: str | None
+    env: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
+    save_training_data: bool
+    gpu: bool
+    timeout: float | None
+    python: str | None
+    environment: Literal["isolated", "current"]
+    upgrade: bool
+    description: str | None
+    tags: Mapping[str, str]
+    keep_workdir: bool
+
+    def asked(self) -> bytes:
+        """What two calls with one idempotency key must have in common: all but the secrets' values."""
+        told = {
+            name: getattr(self, name) for name in self.__slots__ if name not in {"secrets", "keep_workdir"}
+        }
+        return orjson.dumps(told | {"secrets": sorted(self.secrets)}, option=orjson.OPT_SORT_KEYS)
+
+
+def train(
+    store: Store,
+    wish: Wish,
+    *,
+    by: Actor,
+    cache: str,
+    observer: Observer,
+    idempotency_key: str | None,
+) -> Run:
+    """Begin a training, or find the one that the idempotency key stands for."""
+    _check(wish)
+    source = sources.find(wish.data) if wish.data is not None else None
+    run = operations.new_run_id()
+    if idempotency_key is not None:
+        claimed = idempotency.claim(store, idempotency_key, asked=wish.asked(), run=run)
+        if claimed != run and operations.exists(store.backend, claimed):
+            return Run(store, claimed)
+        run = claimed
+    base = _base(store, wish, by, observer)
+    order = _order(store, wish, base, source, run=run, by=by, cache=cache, key=idempotency_key)
+    if not operations.begin(store.backend, order.intent):
+        return Run(store, run)
+
+    def work(live: LiveRun) -> RunRecord:
+        return engine.run(store, order, observer=observer, stop=live.stop, opened=live.opened)
+
+    return LiveRun(store, run, work)
+
+
+def _check(wish: Wish) -> None:
+    child_environment(host={}, parameters=wish.env, defaults={}, secrets=wish.secrets, gpu=wish.gpu)
+    if sum(len(name) + len(value) for name, value in wish.env.items()) > _PARAMETERS_LIMIT:
+        raise UsageError(
+            f"the parameters are larger than {_PARAMETERS_LIMIT >> 10} KiB",
+            hint="put large values into the dataset",
+        )
+    if wish.timeout is not None and not 0 < wish.timeout < 1e9:
+        raise UsageError(f"a timeout of {wish.timeout:g} s is none", hint="give a number of seconds above 0")
+    if wish.environment == "current" and (wish.python or wish.upgrade):
+        raise UsageError(
+            "environment 'current' is the Python at hand: it takes neither another Python nor an upgrade",
+            hint="leave one of them out",
+        )
+    if wish.gpu and not devices():
+        raise UsageError("a GPU is asked for, and this machine has none", hint="leave --gpu out")
+
+
+def _base(store: Store, wish: Wish, by: Actor, observer: Observer) -> VersionRecord:
+    """The version to start from; a folder is imported, or found unchanged."""
+    if not lookup.is_folder(store, wish.package):
+        if "@" not in wish.package and os.path.isdir(wish.package):
+            observer(
+                Notice(
+                    f"{wish.package} is a package in the store and also a folder here; the package is meant",
+                    hint=f"./{wish.package} means the folder",
+                )
+            )
+        return lookup.version(store, wish.package, wish.version)
+    if wish.version is not None:
+        raise UsageError("a folder has no version", hint="name the package instead of its folder")
+    imported = bring_in(store, wish.package, name=None, description=None, tags={}, by=by, observer=observer)
+    record = imported.record
+    said = "imported" if imported.new else "unchanged since it was imported"
+    observer(Notice(f"{shown(wish.package)}: {said} as {record.package} {record.version}"))
+    return record
+
+
+def _order(
+    store: Store,
+    wish: Wish,
+    base: VersionRecord,
+    source: sources.Source | None,
+    *,
+    run: str,
+    by: Actor,
+    cache: str,
+    key: str | None,
+) -> Order:
+    keeps = wish.save_training_data or contract.wants_snapshot(wish.env)
+    parameters = dict(wish.env)
+    request = TrainingRequest(
+        base=base.version,
+        tree=base.tree,
+        data=source.label if source else None,
+        parameters=parameters,
+        secrets=tuple(sorted(wish.secrets)),
+        save_training_data=keeps,
+        gpu=wish.gpu,
+        timeout=wish.timeout,
+        python=wish.python,
+        environment=wish.environment,
+        upgrade=wish.upgrade,
+        description=wish.description,
+        tags=dict(wish.tags),
+    )
+    intent = Intent(
+        run=run,
+        kind=contract.TRAINING,
+        package=base.package,
+        created=datetime.now(UTC),
+        by=by,
+        head=numbers.head(store.backend, base.package, base.version.major),
+        idempotency_key=digest_of(key.encode()) if key is not None else None,
+        training=request,
+    )
+    return Order(
+        intent=intent,
+        request=request,
+        base=base,
+        source=source,
+        plan=plan(contract.TRAINING, base, {contract.SAVE_TRAINING_DATA: str(keeps).lower()} | parameters),
+        cache=cache,
+        secrets=dict(wish.secrets),
+        keep_workdir=wish.keep_workdir,
+    )

@@ -1,0 +1,29 @@
+"""A run that was looked up and checked, and can begin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pkgrun.datasets.sources import Source
+from pkgrun.records import Intent, TrainingRequest, VersionRecord
+from pkgrun.runs.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What `engine.run` is given.
+
+    `cache` is the folder of work directories and environments; `grace` the seconds between asking the package's
+    code to end and ending it.
+    """
+
+    intent: Intent
+    request: TrainingRequest
+    base: VersionRecord
+    source: Source | None
+    plan: Plan
+    cache: str
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    grace: float = 10.0
+    keep_workdir: bool = False

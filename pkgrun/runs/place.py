@@ -1,0 +1,85 @@
+"""The work directory of a run: fresh, private, and gone afterwards, also when the supervisor was killed.
+
+Its owner holds a lock beside it. A directory whose lock nobody holds is left over, and the next run removes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from pkgrun.store.local import translate
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run works. `package` is the child's current directory; `journal` is where its events are spooled."""
+
+    package: str
+    journal: str
+
+
+@contextmanager
+def place(cache: str, run: str, name: str, *, keep: bool) -> Iterator[Place]:
+    """Make the work directory of a run below `cache`, and remove it in the end unless it is to be kept."""
+    above = os.path.join(cache, "work")
+    root = os.path.join(above, run)
+    try:
+        os.makedirs(above, mode=0o700, exist_ok=True)
+        sweep(above)
+        lock = _lock(root + ".lock")
+        os.mkdir(root, 0o700)
+        os.mkdir(os.path.join(root, name), 0o777)
+    except OSError as error:
+        raise translate(error, root) from error
+    try:
+        yield Place(os.path.join(root, name), os.path.join(root, "events.jsonl"))
+    finally:
+        if not keep:
+            remove(root)
+        with suppress(OSError):
+            os.unlink(root + ".lock")
+        os.close(lock)
+
+
+def sweep(above: str) -> None:
+    """Remove the directories of runs whose supervisors are gone."""
+    for name in os.listdir(above):
+        if not name.endswith(".lock"):
+            continue
+        path = os.path.join(above, name)
+        with suppress(OSError):
+            lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove(path.removesuffix(".lock"))
+                os.unlink(path)
+            finally:
+                os.close(lock)
+
+
+def _lock(path: str) -> int:
+    """Hold a new lock file; a sweeper may have taken it for left over and removed it, so look again."""
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.stat(path).st_ino == os.fstat(lock).st_ino:
+                return lock
+        os.close(lock)
+
+
+def remove(path: str) -> None:
+    """Remove a folder, also where the code that wrote it took the right to away."""
+    with suppress(FileNotFoundError):
+        try:
+            shutil.rmtree(path)
+        except OSError:
+            for folder, _, _ in os.walk(path):
+                with suppress(OSError):
+                    os.chmod(folder, 0o700)
+            shutil.rmtree(path, ignore_errors=True)

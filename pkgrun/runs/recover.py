@@ -1,0 +1,135 @@
+"""Carries out what was decided, whoever decided it, and gives up what can no longer decide.
+
+Everything here may be done by anybody, at any time, any number of times.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+
+from pkgrun.errors import Bug, PermissionDenied, PkgrunError
+from pkgrun.records import Heartbeat, Intent, Outcome, RunError, RunRecord, Status, VersionRecord
+from pkgrun.runs.results import results, run_error, run_record
+from pkgrun.store import numbers, operations
+from pkgrun.store.operations import key
+from pkgrun.store.root import Store
+
+
+def settle(store: Store, run: str) -> RunRecord:
+    """The run as it stands. One that is decided gets its number and its results; one whose supervisor is dead on
+    this machine is decided to be lost.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    if (record := _written(store, run)) is not None:
+        return record
+    intent = operations.intent(store.backend, run)
+    outcome = operations.decided(store.backend, run)
+    if outcome is None:
+        beat = operations.heartbeat(store.backend, run)
+        if beat is None or not dead(beat):
+            return run_record(intent, None, None, beat)
+        outcome = _give_up(store, beat)
+    return carry_out(store, intent, outcome)
+
+
+def carry_out(store: Store, intent: Intent, outcome: Outcome) -> RunRecord:
+    """Do what was decided: the number, then what is written for reading."""
+    version: VersionRecord | None = None
+    if outcome.decision == "COMMIT" and outcome.entry is not None:
+        version = numbers.take(store.backend, outcome.entry, intent.head)
+    record = run_record(intent, outcome, version)
+    try:
+        if vendor := results(record, store.url):
+            store.backend.write(key(record.run, "_results.json"), vendor.to_bytes())
+        store.backend.write(key(record.run, "run.json"), record.to_bytes())
+        for name in list(store.backend.list(key(record.run, "events"))):
+            if outcome.facts and outcome.facts.log:
+                store.backend.delete(key(record.run, f"events/{name}"))
+    except PermissionDenied:
+        pass  # somebody who may only read looks at a store whose writer has not come so far
+    return record
+
+
+def _written(store: Store, run: str) -> RunRecord | None:
+    name = key(run, "run.json")
+    if store.backend.stat(name) is None:
+        return None
+    return RunRecord.from_bytes(store.backend.read(name), key=name)
+
+
+def _give_up(store: Store, beat: Heartbeat) -> Outcome:
+    lost = Outcome(
+        run=beat.run,
+        decision="LOST",
+        created=datetime.now(UTC),
+        error=RunError(
+            kind="lost",
+            message=f"the supervisor (process {beat.pid} on {beat.host}) died in the phase {beat.phase}",
+            hint="run it again; nothing of it was kept",
+            phase=beat.phase,
+        ),
+    )
+    return operations.decide(store.backend, lost)
+
+
+@contextmanager
+def never_open(store: Store, intent: Intent) -> Iterator[None]:
+    """Whatever goes wrong inside, the operation does not stay open; whoever decided first has decided."""
+    try:
+        yield
+    except BaseException as error:
+        known = error if isinstance(error, PkgrunError) else Bug(f"{type(error).__name__}: {error}")
+        failed = Outcome(
+            run=intent.run, decision="FAILED", created=datetime.now(UTC), error=run_error(known, None)
+        )
+        with suppress(PkgrunError):
+            carry_out(store, intent, operations.decide(store.backend, failed))
+        raise
+
+
+def sign_of_life(run: str, status: Status, phase: str) -> Heartbeat:
+    """That this process works on a run now."""
+    pid = os.getpid()
+    return Heartbeat(
+        run=run,
+        at=datetime.now(UTC),
+        status=status,
+        phase=phase,
+        host=os.uname().nodename,
+        boot=boot(),
+        pid=pid,
+        pid_started=started(pid),
+    )
+
+
+def boot() -> str:
+    """What tells this start of this machine from others; empty where the system does not say."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def started(pid: int) -> str:
+    """When a process started, in the kernel's ticks; empty if there is none or the system does not say."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[19].decode()
+    except (OSError, IndexError):
+        return ""
+
+
+def dead(beat: Heartbeat) -> bool:
+    """Whether the supervisor is provably gone: it ran on this machine, and its process is no more.
+
+    False wherever that cannot be known.
+    """
+    if beat.host != os.uname().nodename or not boot():
+        return False
+    return beat.boot != boot() or beat.pid_started != started(beat.pid)

@@ -1,0 +1,97 @@
+"""What is written of a run for reading: pure functions of its intent, its outcome and its version.
+
+Whoever carries out the decision writes them, and gets the same bytes.
+"""
+
+from __future__ import annotations
+
+from pkgrun.errors import PkgrunError
+from pkgrun.records import (
+    Decision,
+    Facts,
+    Heartbeat,
+    Intent,
+    Outcome,
+    Results,
+    ResultsParameters,
+    ResultsSummary,
+    RunError,
+    RunRecord,
+    Status,
+    VersionRecord,
+    seconds,
+)
+
+STATUS: dict[Decision, Status] = {
+    "COMMIT": "successful",
+    "FAILED": "failed",
+    "KILLED": "killed",
+    "TIMED-OUT": "timed-out",
+    "LOST": "lost",
+}
+
+
+def run_record(
+    intent: Intent, outcome: Outcome | None, version: VersionRecord | None, heartbeat: Heartbeat | None = None
+) -> RunRecord:
+    """All that is known of a run; of one that is still open, as its last sign of life tells."""
+    entry = outcome.entry if outcome else None
+    request = intent.training
+    return RunRecord(
+        run=intent.run,
+        kind=intent.kind,
+        status=STATUS[outcome.decision] if outcome else heartbeat.status if heartbeat else "scheduled",
+        package=intent.package,
+        version=version.version if version else None,
+        parent=request.base if request else None,
+        created=intent.created,
+        by=intent.by,
+        phase=None if outcome or not heartbeat else heartbeat.phase,
+        request=request,
+        input=request.tree if request else None,
+        output=entry.tree if entry else None,
+        git=entry.git if entry else None,
+        error=outcome.error if outcome else None,
+        facts=outcome.facts if outcome else None,
+    )
+
+
+def results(record: RunRecord, store: str) -> Results | None:
+    """The results of a run that has ended, under the vendor's names; None of an import or of an open run."""
+    if record.request is None or not record.final:
+        return None
+    request, facts = record.request, record.facts or _no_facts(record)
+    kept = facts.snapshot is not None
+    return Results(
+        parameters=ResultsParameters(
+            pipeline=record.kind,
+            inputs={
+                "package": record.package,
+                "version": str(request.base),
+                "train_data": request.data,
+                "gpu": str(request.gpu),
+            },
+            env=request.parameters,
+        ),
+        run_summary=ResultsSummary(
+            execution_time=round(seconds(facts.ended) - seconds(facts.started), 6),
+            start_at=seconds(facts.started),
+            end_at=seconds(facts.ended),
+            outputs={
+                "train_data": f"{store}/runs/{record.run}/data" if kept else None,
+                "artifacts_data": f"{store}/runs/{record.run}/artifacts",
+                "package": record.package,
+                "version": str(record.version) if record.version else None,
+            },
+        ),
+    )
+
+
+def _no_facts(record: RunRecord) -> Facts:
+    """Of a run whose supervisor died nothing is known but when it began."""
+    return Facts(started=record.created, ended=record.created)
+
+
+def run_error(error: PkgrunError, phase: str | None) -> RunError:
+    """An error as the record holds it."""
+    return RunError(kind=error.kind, message=error.message, hint=error.hint, phase=phase)

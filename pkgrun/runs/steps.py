@@ -1,0 +1,290 @@
+"""The steps of a run, each one thing, in the order in which `engine` takes them. Findings go to the course."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import stat as mode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pkgrun.datasets.mount import mount as mount_data
+from pkgrun.errors import NotFound, SecretFound
+from pkgrun.observe import Progress
+from pkgrun.packages.sources import produced
+from pkgrun.records import Blob, Changes, Data, FileList, RunError, Tree
+from pkgrun.records import Environment as EnvironmentRecord
+from pkgrun.records import Exit as ExitRecord
+from pkgrun.records import Usage as UsageRecord
+from pkgrun.runs.course import Course
+from pkgrun.runs.order import Order
+from pkgrun.runs.place import Place
+from pkgrun.store import trees
+from pkgrun.store.checkout import checkout
+from pkgrun.store.objects import shown
+from pkgrun.store.root import Store
+from pkgrun.store.trees import Entry, Ingested
+from pkgrun.worker import environment as environments
+from pkgrun.worker import requirements, supervisor
+from pkgrun.worker.environment import Environment
+from pkgrun.worker.secrets import Masker
+from pkgrun.worker.supervisor import Exit, Job, Stop
+from pkgrun.worker.variables import child_environment
+
+METRICS_FILE = "metrics.json"
+_METRICS_BYTES = 1 << 20
+_METRICS_COUNT = 1000
+
+
+def stage(store: Store, order: Order, at: Place, course: Course) -> None:
+    """Lay the version out in the work directory, without what the run's own folders hide, and make those."""
+    course.enter("stage")
+    counter = _Counter(course, "package", order.base.tree.bytes)
+    checkout(store.objects, order.base.tree.digest, at.package, skip=order.plan.folders, progress=counter.add)
+    for folder in order.plan.folders:
+        os.makedirs(os.path.join(at.package, folder), exist_ok=True)
+
+
+def mount(store: Store, order: Order, at: Place, course: Course) -> None:
+    """Put the dataset where the pipeline expects it, and keep a snapshot if one is asked for."""
+    course.enter("mount")
+    wanted = order.request.save_training_data
+    mounted = mount_data(
+        order.source,
+        os.path.join(at.package, order.plan.pipeline.data),
+        keep=store.objects if wanted else None,
+        report=lambda done, total: course.observe(Progress("data", done, total, "bytes")),
+    )
+    content = mounted.content
+    course.snapshot = content.tree if wanted else None
+    if order.source is None:
+        return
+    course.data = Data(
+        source=order.source.label,
+        tree=content.tree,
+        mount=mounted.method,
+        attested=True,
+        unstable=FileList.of([shown(path) for path in content.unstable]),
+    )
+    if content.unstable:
+        course.warn(
+            f"{len(content.unstable)} files of the dataset changed while they were copied, "
+            f"{shown(content.unstable[0])} among them; the digest is of what was copied"
+        )
+
+
+def environment(store: Store, order: Order, at: Place, course: Course, stop: Stop) -> Environment:
+    """The Python that the package's code will run in, and its lock, kept beside the version."""
+    course.enter("environment")
+    wanted = requirements.read(Path(at.package))
+    if order.request.environment == "current":
+        found = environments.current(wanted.digest)
+    else:
+        found = environments.ensure(
+            wanted,
+            package=Path(at.package),
+            cache=Path(order.cache),
+            python=order.request.python or _inherited_python(order),
+            lock=_inherited_lock(store, order, wanted.digest),
+            upgrade=order.request.upgrade,
+            observer=course.observe,
+            stop=lambda: stop.reason is not None,
+        )
+    lock = store.objects.put(found.lock.encode())
+    course.environment = EnvironmentRecord(
+        mode=found.mode,
+        python=found.python_version,
+        platform=platform.system().lower() + "-" + platform.machine(),
+        requirements=found.requirements,
+        lock=Blob(digest=lock.digest, bytes=lock.bytes),
+    )
+    return found
+
+
+def _inherited_python(order: Order) -> str | None:
+    """The Python of the version that is retrained, unless it is the one at hand."""
+    before = order.base.environment
+    if before is None or before.mode != "isolated":
+        return None
+    series = ".".join(before.python.split(".")[:2])
+    return None if series == ".".join(platform.python_version_tuple()[:2]) else series
+
+
+def _inherited_lock(store: Store, order: Order, wanted: str) -> str | None:
+    """The lock of the version that is retrained, if it still answers what is required."""
+    before = order.base.environment
+    if before is None or before.mode != "isolated" or before.requirements != wanted:
+        return None
+    if order.request.upgrade or (
+        order.request.python and not _same_python(order.request.python, before.python)
+    ):
+        return None
+    return store.objects.read(before.lock.digest).decode()
+
+
+def _same_python(asked: str, version: str) -> bool:
+    return f"{version}.".startswith(f"{asked}.")
+
+
+def call(order: Order, at: Place, course: Course, environment: Environment, stop: Stop) -> Exit:
+    """Run the package's code in a process of its own."""
+    course.enter("start")
+    variables, course.inherited = child_environment(
+        host=os.environ,
+        parameters=order.request.parameters,
+        defaults=order.plan.variables,
+        secrets=order.secrets,
+        gpu=order.request.gpu,
+    )
+    course.hash_seed = variables["PYTHONHASHSEED"]
+    job = Job(
+        python=environment.python,
+        workdir=Path(at.package),
+        env=variables,
+        calls=order.plan.calls,
+        timeout=order.request.timeout,
+        grace=order.grace,
+        mask=Masker(order.secrets.values()),
+    )
+    ended = supervisor.run(job, observer=course.observe, stop=stop)
+    course.exit = ExitRecord(reason=ended.reason, code=ended.code, signal=ended.signal)
+    course.usage = UsageRecord(
+        peak_memory_bytes=ended.usage.peak_memory_bytes, cpu_seconds=ended.usage.cpu_seconds
+    )
+    return ended
+
+
+def collect_artifacts(store: Store, order: Order, at: Place, course: Course) -> RunError | None:
+    """Keep what lies in the artifacts folder, of failed runs too, but for files that hold a secret."""
+    course.enter("collect")
+    folder = os.path.join(at.package, order.plan.artifacts)
+    if not os.path.isdir(folder) or os.path.islink(folder):
+        return None
+    mask = Masker(order.secrets.values())
+    taken = trees.ingest(folder, store.objects, watch=_watch(order, mask))
+    course.artifacts = taken.tree
+    course.metrics = _metrics(os.path.join(folder, METRICS_FILE), course)
+    return _leak(taken, mask, order.plan.artifacts + "/")
+
+
+def collect_package(store: Store, order: Order, at: Place, course: Course) -> Tree | RunError:
+    """Keep the work directory as the next version: without the run's folders, with what they hid."""
+    mask = Masker(order.secrets.values())
+    folders = set(order.plan.folders)
+    taken = trees.ingest(
+        at.package,
+        store.objects,
+        keep=lambda path, folder: path not in folders and produced(path, folder),
+        watch=_watch(order, mask),
+        graft=dict(_hidden(store, order)),
+    )
+    if leak := _leak(taken, mask, ""):
+        return leak
+    store.objects.flush()
+    course.changes = changes(store, order.base.tree.digest, taken.tree.digest)
+    if not (course.changes.changed.count or course.changes.added.count):
+        course.warn(
+            "the training changed no file of the package, so the new version serves what the old one did",
+            hint="save() has to write inside the package folder, where main.py looks for the model",
+        )
+    return taken.tree
+
+
+def _hidden(store: Store, order: Order) -> Iterator[tuple[str, Entry]]:
+    """What the version has at the places of the run's own folders: it comes back unchanged."""
+    for folder in order.plan.folders:
+        try:
+            yield folder, trees.find(store.objects, order.base.tree.digest, folder)
+        except NotFound:
+            continue
+
+
+def _watch(order: Order, mask: Masker) -> Callable[[], Callable[[bytes], bool]] | None:
+    return (lambda: mask.scanner().feed) if order.secrets else None
+
+
+def _leak(taken: Ingested, mask: Masker, below: str) -> RunError | None:
+    if not taken.flagged:
+        return None
+    names = ", ".join(mask.text(shown(below + path)) for path in taken.flagged[:10])
+    return RunError(
+        kind=SecretFound.kind,
+        message=f"the package's code wrote a secret's value into {names}",
+        hint="the file was not kept; read the secret from the environment at serving time instead",
+        phase="collect",
+    )
+
+
+def changes(store: Store, old: str, new: str) -> Changes:
+    """How one tree differs from another, and which new files nobody would have expected there."""
+    found: dict[str, list[str]] = {"changed": [], "added": [], "removed": []}
+    for difference in trees.diff(store.objects, old, new):
+        found[difference.how].append(difference.path)
+    homes = {path.rpartition("/")[0] for path in found["changed"]}
+    unexpected = [path for path in found["added"] if not _at_home(path, homes)]
+    named = {how: FileList.of([shown(path) for path in sorted(paths)]) for how, paths in found.items()}
+    return Changes(**named, unexpected=FileList.of([shown(path) for path in sorted(unexpected)]))
+
+
+def _at_home(path: str, homes: set[str]) -> bool:
+    """Whether a new file lies in, or below, a folder that held changed files; of the root only in it."""
+    folder = path.rpartition("/")[0]
+    if folder in homes:
+        return True
+    while folder:
+        folder = folder.rpartition("/")[0]
+        if folder and folder in homes:
+            return True
+    return False
+
+
+def _metrics(path: str, course: Course) -> dict[str, float] | None:
+    """The numbers of `artifacts/metrics.json` (nested objects, as DVC reads them), names joined by dots."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        if not mode.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        data = file.read(_METRICS_BYTES + 1)
+    if len(data) > _METRICS_BYTES:
+        course.warn(f"{METRICS_FILE} was kept but not read: it is larger than a mebibyte")
+        return None
+    try:
+        numbers = dict(_flat(json.loads(data), ""))
+    except (ValueError, RecursionError) as error:
+        course.warn(f"{METRICS_FILE} was kept but not read: {error}")
+        return None
+    if len(numbers) > _METRICS_COUNT:
+        course.warn(f"of {len(numbers)} metrics the first {_METRICS_COUNT} were read")
+    return dict(list(numbers.items())[:_METRICS_COUNT])
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, int | float) and not isinstance(value, bool) and name and _finite(value):
+        yield name, float(value)
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+class _Counter:
+    """Adds up bytes from several threads for the progress of one phase."""
+
+    def __init__(self, course: Course, label: str, total: int) -> None:
+        self._course, self._label, self._total, self._done = course, label, total, 0
+
+    def add(self, size: int) -> None:
+        self._done += size
+        self._course.observe(Progress(self._label, self._done, self._total, "bytes"))

@@ -1,0 +1,77 @@
+"""Whose fault it was: the one place that turns the end of the child process into an error, or into none."""
+
+from __future__ import annotations
+
+import signal
+
+from pkgrun.errors import Killed, TimedOut, UserCodeFailed
+from pkgrun.records import Decision, RunError
+from pkgrun.worker.supervisor import Exit
+
+
+def verdict(ended: Exit, *, timeout: float | None) -> RunError | None:
+    """Why the run makes no version, or None if it may."""
+    if ended.reason == "finished":
+        return None
+    if ended.reason == "timed-out":
+        return RunError(
+            kind=TimedOut.kind,
+            message=f"the run did not end within {timeout:g} s (it was in {_phase(ended)})",
+            hint="give it more time with --timeout",
+            phase=ended.phase,
+        )
+    if ended.reason == "killed":
+        return RunError(
+            kind=Killed.kind, message=f"the run was stopped in {_phase(ended)}", phase=ended.phase
+        )
+    return _users(ended)
+
+
+def _users(ended: Exit) -> RunError:
+    failure = ended.failure
+    return RunError(
+        kind=UserCodeFailed.kind,
+        message=f"{_phase(ended)} {_what(ended)}",
+        hint=_HINTS.get(ended.reason),
+        phase=failure.phase if failure else ended.phase,
+        traceback=failure.traceback if failure else None,
+    )
+
+
+def _what(ended: Exit) -> str:
+    failure = ended.failure
+    if ended.reason == "raised" and failure:
+        first = failure.message.strip().split("\n", 1)[0][:300]
+        return f"raised {failure.type}" + (f": {first}" if first else "")
+    if ended.reason == "exited" and failure and failure.exits:
+        return f"ended the process with {failure.type}({failure.message}) before all was done"
+    if ended.reason == "exited":
+        return f"ended the process with exit code {ended.code} before all was done"
+    if ended.reason == "out-of-memory":
+        return "took more memory than there is, and the system killed it"
+    if ended.reason == "signalled":
+        return f"was ended by the signal {_signal(ended.signal)}"
+    return "killed the process that watches over it"
+
+
+_HINTS = {
+    "raised": "the log and the artifacts were kept",
+    "exited": "train() and save() have to return",
+    "out-of-memory": "use a smaller dataset or batch, or a machine with more memory",
+    "signalled": "a crash in a compiled library, or somebody's kill",
+}
+
+
+def _phase(ended: Exit) -> str:
+    return {None: "the start of the process", "init": "loading train.py"}.get(ended.phase, f"{ended.phase}()")
+
+
+def _signal(number: int | None) -> str:
+    try:
+        return signal.Signals(number or 0).name
+    except ValueError:
+        return str(number)
+
+
+DECISIONS: dict[str, Decision] = {TimedOut.kind: "TIMED-OUT", Killed.kind: "KILLED"}
+"""What is decided on an error of a kind; FAILED on any other."""

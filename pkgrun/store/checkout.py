@@ -1,0 +1,99 @@
+"""A tree out of the store into a fresh folder, every byte verified on its way.
+
+Links are made last and files are created, never opened, so nothing that the tree holds can lead a write elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator
+from io import FileIO
+
+from pkgrun.errors import PkgrunError
+from pkgrun.store import trees
+from pkgrun.store.local import translate
+from pkgrun.store.objects import Objects, shown
+from pkgrun.store.parallel import each
+from pkgrun.store.trees import Entry
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def checkout(
+    objects: Objects,
+    digest: str,
+    target: str,
+    *,
+    skip: Collection[str] = (),
+    progress: Callable[[int], object] = lambda size: None,
+) -> None:
+    """Write a tree into `target`, which must exist and be empty.
+
+    Args:
+        skip: paths that are left out, with all below them.
+        progress: told the bytes of each file that is done, from several threads.
+
+    Raises:
+        Damaged: an object is missing or its bytes are others; what was written is then not to be used.
+        PermissionDenied, Temporary: the system refuses a file.
+    """
+    files: list[tuple[str, Entry]] = []
+    links: list[tuple[str, Entry]] = []
+    for path, entry in _kept(objects, digest, frozenset(skip)):
+        if entry.kind == "dir":
+            _make(os.path.join(target, path))
+        else:
+            (files if entry.kind == "file" else links).append((path, entry))
+
+    def write(item: tuple[str, Entry]) -> None:
+        path, entry = item
+        write_file(objects, entry, os.path.join(target, path))
+        progress(entry.bytes)
+
+    each(write, files)
+    for path, entry in links:
+        _link(entry.target, os.path.join(target, path))
+
+
+def _kept(objects: Objects, digest: str, skip: frozenset[str]) -> Iterator[tuple[str, Entry]]:
+    left_out: set[str] = set()
+    for path, entry in trees.walk(objects, digest):
+        if path in skip or path.rpartition("/")[0] in left_out:
+            left_out.add(path)
+        else:
+            yield path, entry
+
+
+def write_file(objects: Objects, entry: Entry, path: str) -> None:
+    """Write one file of a tree to a path where nothing is yet. A damaged one is not left there."""
+    with _new(path, executable=entry.executable) as file:
+        try:
+            for chunk in objects.stream(entry.digest):
+                file.write(chunk)
+        except PkgrunError as error:
+            os.unlink(path)
+            error.add_note(f"while writing {shown(path)}")
+            raise
+        except OSError as error:
+            raise translate(error, shown(path)) from error
+
+
+def _new(path: str, *, executable: bool) -> FileIO:
+    try:
+        return FileIO(os.open(path, _NEW, 0o777 if executable else 0o666), "wb")
+    except OSError as error:
+        raise translate(error, shown(path)) from error
+
+
+def _make(path: str) -> None:
+    try:
+        os.mkdir(path)
+    except OSError as error:
+        raise translate(error, shown(path)) from error
+
+
+def _link(target: str, path: str) -> None:
+    try:
+        os.symlink(target, path)
+    except OSError as error:
+        raise translate(error, shown(path)) from error

@@ -1,0 +1,231 @@
+"""A store's place on a POSIX file system. It owns durability there: temporary files, fsync, link, rename.
+
+Temporary files lie beside their target and begin with a dot, which no key does; what a crash leaves of them is
+rubbish and never read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as mode
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pkgrun.errors import Bug, NotFound, PermissionDenied, PkgrunError, Temporary
+from pkgrun.store.backend import RECORD_LIMIT, Capabilities, Stat, Upload
+from pkgrun.store.parallel import each
+
+CHUNK = 1 << 20
+_PENDING_LIMIT = 2000
+
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_LATER = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM, errno.ESTALE}
+
+
+@contextmanager
+def _translated(path: str) -> Iterator[None]:
+    """Foreign errors end here."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(f"{path} does not exist") from error
+    except OSError as error:
+        raise translate(error, path) from error
+
+
+def translate(error: OSError, path: str) -> PkgrunError:
+    """What an operating system's refusal means to the caller."""
+    reason = error.strerror or str(error)
+    if error.errno in _REFUSED:
+        return PermissionDenied(f"{path}: {reason}", hint="check the owner and the mode of the folder")
+    hint = "free some space and try again" if error.errno in {errno.ENOSPC, errno.EDQUOT} else None
+    return Temporary(f"{path}: {reason}", hint=hint)
+
+
+def _temporary(target: str) -> str:
+    folder, name = os.path.split(target)
+    return os.path.join(folder, f".{name[:64]}.{os.urandom(8).hex()}")
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class LocalUpload:
+    """A blob being written to a temporary file."""
+
+    def __init__(self, backend: LocalBackend) -> None:
+        self._backend = backend
+        self._path = _temporary(os.path.join(backend.root, "objects", "new"))
+        self._descriptor = backend.open_new(self._path)
+
+    def write(self, chunk: bytes) -> None:
+        with _translated(self._path):
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+
+    def publish(self, key: str) -> None:
+        os.close(self._descriptor)
+        self._backend.pend(self._path, key)
+
+    def discard(self) -> None:
+        os.close(self._descriptor)
+        os.unlink(self._path)
+
+
+class LocalBackend:
+    """Keys are files below `root`."""
+
+    capabilities = Capabilities(rename=True)
+
+    def __init__(self, root: Path) -> None:
+        self.root = os.fspath(root)
+        self.url = self.root
+        self._pending: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._flushing = threading.Lock()
+
+    def _path(self, key: str) -> str:
+        return os.path.join(self.root, key)
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        with _translated(self._path(key)), open(self._path(key), "rb", buffering=0) as file:
+            if start:
+                file.seek(start)
+            return file.read() if length is None else file.read(length)
+
+    def stream(self, key: str) -> Iterator[bytes]:
+        with _translated(self._path(key)), open(self._path(key), "rb", buffering=0) as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+
+    def stat(self, key: str) -> Stat | None:
+        try:
+            found = os.stat(self._path(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise translate(error, self._path(key)) from error
+        return Stat(found.st_size, found.st_mtime) if mode.S_ISREG(found.st_mode) else None
+
+    def create(self, key: str, data: bytes) -> bool:
+        if len(data) > RECORD_LIMIT:
+            raise Bug(f"the record {key} has {len(data)} bytes; {RECORD_LIMIT} is the limit")
+        target = self._path(key)
+        with _translated(target):
+            temporary = self._write_new(target, data, durable=True)
+            try:
+                created = self._link(temporary, target)
+            finally:
+                with suppress(OSError):
+                    os.unlink(temporary)
+            # Also when it was taken: whoever created it may not have synced the folder yet, and we go on from it.
+            _sync(os.path.dirname(target))
+            return created
+
+    @staticmethod
+    def _link(temporary: str, target: str) -> bool:
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+        except OSError:
+            # Over NFS the answer may be lost although the link was made: the count tells.
+            if os.stat(temporary).st_nlink != 2:
+                raise
+        return True
+
+    def write(self, key: str, data: bytes) -> None:
+        target = self._path(key)
+        with _translated(target):
+            os.rename(self._write_new(target, data, durable=False), target)
+
+    def _write_new(self, target: str, data: bytes, *, durable: bool) -> str:
+        temporary = _temporary(target)
+        descriptor = self.open_new(temporary)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            if durable:
+                os.fsync(descriptor)
+        except OSError:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+        finally:
+            os.close(descriptor)
+        return temporary
+
+    def open_new(self, path: str) -> int:
+        """A descriptor of a new file; its folder is made, durably, if need be."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        with _translated(path):
+            try:
+                return os.open(path, flags, 0o666)
+            except FileNotFoundError:
+                self._make_folder(os.path.dirname(path))
+                return os.open(path, flags, 0o666)
+
+    def _make_folder(self, path: str) -> None:
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            if path == self.root:
+                raise
+            self._make_folder(os.path.dirname(path))
+            with suppress(FileExistsError):
+                os.mkdir(path)
+        _sync(os.path.dirname(path))
+
+    def upload(self) -> Upload:
+        return LocalUpload(self)
+
+    def pend(self, temporary: str, key: str) -> None:
+        """Take over a written blob; it is synced and renamed together with others."""
+        with self._lock:
+            duplicate = self._pending.setdefault(key, temporary) != temporary
+            full = len(self._pending) >= _PENDING_LIMIT
+        if duplicate:
+            os.unlink(temporary)
+        if full:
+            self.flush()
+
+    def flush(self, reused: Collection[str] = ()) -> None:
+        # A second caller waits: when it returns, what it had published is durable too.
+        with self._flushing, _translated(self.root):
+            with self._lock:
+                batch = list(self._pending.items())
+            each(_sync, [temporary for _, temporary in batch], run=1)
+            folders = {os.path.dirname(self._path(key)) for key, _ in batch}
+            for folder in folders:
+                self._make_folder(folder)
+            for key, temporary in batch:
+                os.rename(temporary, self._path(key))
+            folders |= {os.path.dirname(self._path(key)) for key in reused}
+            each(_sync, sorted(folders), run=1)
+            with self._lock:
+                for key, _ in batch:
+                    del self._pending[key]
+
+    def list(self, prefix: str) -> Iterator[str]:
+        with _translated(self._path(prefix)):
+            try:
+                names = os.listdir(self._path(prefix))
+            except (FileNotFoundError, NotADirectoryError):
+                return
+        yield from (name for name in names if not name.startswith("."))
+
+    def delete(self, key: str) -> None:
+        with _translated(self._path(key)), suppress(FileNotFoundError):
+            os.unlink(self._path(key))

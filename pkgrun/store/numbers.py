@@ -1,0 +1,161 @@
+"""Which number is whose. A version's record is created only, so each number is given once and there are no gaps.
+
+Minors have no gaps by construction: n is tried only when n-1 was seen. So the newest is found by galloping, in a
+few reads, however many there are. Majors are listed: an imported history may begin at any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from pkgrun.errors import Damaged, NotFound
+from pkgrun.records import Head, Version, VersionEntry, VersionRecord, check_name
+from pkgrun.store.backend import Backend
+from pkgrun.store.objects import digest_of
+
+
+def key(package: str, version: Version) -> str:
+    """The key of a version's record."""
+    return f"packages/{package}/{version.major:08}/{version.minor:08}.json"
+
+
+def read(backend: Backend, package: str, version: Version) -> VersionRecord:
+    """The record of a version.
+
+    Raises:
+        NotFound: there is no such version.
+        Damaged: its record is not what it should be.
+    """
+    return _read(backend, package, version)[0]
+
+
+def _read(backend: Backend, package: str, version: Version) -> tuple[VersionRecord, bytes]:
+    name = key(check_name(package), version)
+    try:
+        data = backend.read(name)
+    except NotFound as error:
+        raise NotFound(
+            f"there is no {package}@{version}", hint=f"`pkgrun package show {package}` shows its versions"
+        ) from error
+    record = VersionRecord.from_bytes(data, key=name)
+    if (record.package, record.version) != (package, version):
+        raise Damaged(f"{name} is the record of {record.package}@{record.version}")
+    return record, data
+
+
+def exists(backend: Backend, package: str, version: Version) -> bool:
+    """Whether the number is given."""
+    return backend.stat(key(package, version)) is not None
+
+
+def packages(backend: Backend) -> list[str]:
+    """The names of all packages that have a version."""
+    return sorted(name for name in backend.list("packages") if majors(backend, name))
+
+
+def majors(backend: Backend, package: str) -> list[int]:
+    """The majors that exist, ascending."""
+    found = (int(name) for name in backend.list(f"packages/{check_name(package)}") if name.isdecimal())
+    return sorted(major for major in found if exists(backend, package, Version(major, 0)))
+
+
+def newest_minor(backend: Backend, package: str, major: int) -> int | None:
+    """The newest minor of a major, or None if the major does not exist."""
+    return gallop(lambda minor: exists(backend, package, Version(major, minor)))
+
+
+def gallop(exists: Callable[[int], bool]) -> int | None:
+    """The last number for which `exists` holds, given that it holds up to there; None if not even for 0."""
+    if not exists(0):
+        return None
+    low, step = 0, 1
+    while exists(low + step):
+        low, step = low + step, step * 2
+    high = low + step
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if exists(middle) else (low, middle)
+    return low
+
+
+def newest(backend: Backend, package: str, major: int | None = None) -> VersionRecord:
+    """The newest version of a package, or of one of its majors.
+
+    Raises:
+        NotFound: there is none.
+    """
+    known = majors(backend, package) if major is None else [major]
+    minor = newest_minor(backend, package, known[-1]) if known else None
+    if minor is None:
+        what = package if major is None else f"{package}@{major}"
+        raise NotFound(f"there is no package {what}", hint="`pkgrun package list` shows what there is")
+    return read(backend, package, Version(known[-1], minor))
+
+
+def versions(backend: Backend, package: str) -> Iterator[VersionRecord]:
+    """Every version of a package, ascending."""
+    for major in majors(backend, package):
+        minor = 0
+        while exists(backend, package, Version(major, minor)):
+            yield read(backend, package, Version(major, minor))
+            minor += 1
+
+
+def head(backend: Backend, package: str, major: int | None) -> Head:
+    """Where the search for a free number will start: within `major`, or among the majors."""
+    if major is not None:
+        return Head(major=major, minor=newest_minor(backend, package, major))
+    return Head(major=max(majors(backend, package), default=0))
+
+
+def take(backend: Backend, entry: VersionEntry, head: Head) -> VersionRecord:
+    """Give a decided entry its number, or find the one it has; the same for whoever carries it out.
+
+    From the head seen at the intent: ours, done; another's, go on; free, create; refused, read the SAME again,
+    for a refused write may be our own whose answer was lost. An import whose content another import brought in
+    meanwhile is that version.
+    """
+    version = Version(head.major, head.minor + 1) if head.minor is not None else Version(head.major + 1, 0)
+    while True:
+        if exists(backend, entry.package, version):
+            record = read(backend, entry.package, version)
+            if record.run == entry.run or _same_import(record, entry):
+                return record
+            version = _next(version, head)
+            continue
+        record = VersionRecord(
+            **entry.model_dump(), version=version, previous=_previous(backend, entry.package, version)
+        )
+        backend.create(key(entry.package, version), record.to_bytes())
+
+
+def _next(version: Version, head: Head) -> Version:
+    return Version(version.major + 1, 0) if head.minor is None else Version(version.major, version.minor + 1)
+
+
+def _same_import(record: VersionRecord, entry: VersionEntry) -> bool:
+    return record.kind == entry.kind == "import" and record.tree == entry.tree
+
+
+def _previous(backend: Backend, package: str, version: Version) -> str | None:
+    """The digest of the record before: of the minor before, or of the major before's first."""
+    if version.minor:
+        before = Version(version.major, version.minor - 1)
+    else:
+        earlier = [major for major in majors(backend, package) if major < version.major]
+        if not earlier:
+            return None
+        before = Version(earlier[-1], 0)
+    return digest_of(_read(backend, package, before)[1])
+
+
+def same_content(backend: Backend, package: str, digest: str) -> VersionRecord | None:
+    """The newest import of exactly this content, or None."""
+    wanted = digest.encode()
+    for major in reversed(majors(backend, package)):
+        data = backend.read(key(package, Version(major, 0)))
+        if wanted in data:
+            record = read(backend, package, Version(major, 0))
+            if record.tree.digest == digest:
+                return record
+    return None

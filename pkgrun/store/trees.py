@@ -1,0 +1,325 @@
+"""Merkle directories: a folder in, its digest out, and back. The nodes are canonical JSON and blobs themselves.
+
+An unchanged directory has an unchanged digest, so it is neither stored nor compared twice; a sub-folder has an
+identity of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from pkgrun.errors import Damaged, NotFound
+from pkgrun.records import Tree
+from pkgrun.store import names
+from pkgrun.store.objects import Objects, Sink, Taken, Watch
+from pkgrun.store.parallel import each
+from pkgrun.store.scan import Found, Keep, Listing, scan
+
+PART_LIMIT = 10_000
+"""Entries that one node may have; larger directories are split by name."""
+_PART_LEAST = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing in a directory; `name` as `os` functions use it. `files` is 1 of a file, 0 of a link."""
+
+    name: str
+    kind: Literal["file", "dir", "symlink"]
+    digest: str = ""
+    files: int = 0
+    bytes: int = 0
+    executable: bool = False
+    target: str = ""
+
+    def written(self) -> dict[str, Any]:
+        """As the node holds it."""
+        line: dict[str, Any] = {"name": names.write(self.name), "kind": self.kind}
+        if self.kind == "symlink":
+            return line | {"target": names.write(self.target)}
+        line["digest"] = self.digest
+        if self.kind == "dir":
+            return line | {"files": self.files, "bytes": self.bytes}
+        return line | {"size": self.bytes} | ({"executable": True} if self.executable else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """A folder that was taken in. `unstable`: changed while it was read. `flagged`: left out, a watcher said so."""
+
+    tree: Tree
+    unstable: tuple[str, ...] = ()
+    flagged: tuple[str, ...] = ()
+
+
+def ingest(
+    root: str,
+    sink: Sink,
+    *,
+    keep: Keep = lambda path, folder: True,
+    watch: Watch | None = None,
+    graft: Mapping[str, Entry] | None = None,
+    progress: Callable[[int], object] = lambda size: None,
+) -> Ingested:
+    """Take a folder in.
+
+    Args:
+        keep: says what belongs to the tree.
+        watch: looks at every file's bytes and name; what it flags is left out and named.
+        graft: entries that the tree gets besides, by path, instead of what lies there.
+        progress: told the bytes of each file that is done, from several threads.
+
+    Raises:
+        DataInvalid, NotFound, PermissionDenied, Temporary: something under `root` cannot be kept or read.
+    """
+    listing = scan(root, keep)
+
+    def take(found: Found) -> Taken:
+        taken = sink.take(os.path.join(root, found.path), watch)
+        progress(taken.size)
+        return taken
+
+    return seal(listing, each(take, listing.files), sink, watch=watch, graft=graft)
+
+
+def seal(
+    listing: Listing,
+    taken: Sequence[Taken],
+    sink: Sink,
+    *,
+    watch: Watch | None = None,
+    graft: Mapping[str, Entry] | None = None,
+) -> Ingested:
+    """Make the nodes over files that were taken, in the order of `listing.files`."""
+    folders: dict[str, dict[str, Entry]] = {path: {} for path in listing.folders}
+    flagged = []
+    for found, file in zip(listing.files, taken, strict=True):
+        if file.flagged or _named(found.path, watch):
+            flagged.append(found.path)
+            continue
+        folder, name = _split(found.path)
+        folders[folder][name] = Entry(name, "file", file.digest, 1, file.size, found.executable)
+    for found in listing.links:
+        folder, name = _split(found.path)
+        folders[folder][name] = Entry(name, "symlink", target=found.target or "")
+    for path, entry in (graft or {}).items():
+        _graft(folders, path, entry)
+    unstable = tuple(f.path for f, t in zip(listing.files, taken, strict=True) if not t.stable)
+    return Ingested(_seal_folders(folders, sink), unstable, tuple(flagged))
+
+
+def _named(path: str, watch: Watch | None) -> bool:
+    return watch is not None and watch()(os.fsencode(path))
+
+
+def _split(path: str) -> tuple[str, str]:
+    folder, _, name = path.rpartition("/")
+    return folder, name
+
+
+def _graft(folders: dict[str, dict[str, Entry]], path: str, entry: Entry) -> None:
+    folder, name = _split(path)
+    above = ""
+    for part in folder.split("/") if folder else []:
+        above = f"{above}/{part}" if above else part
+        folders.setdefault(above, {})
+    folders[folder][name] = entry
+
+
+def _seal_folders(folders: dict[str, dict[str, Entry]], sink: Sink) -> Tree:
+    """Children before parents: the deepest paths have the most slashes."""
+    for path in sorted(folders.keys() - {""}, key=lambda path: path.count("/"), reverse=True):
+        tree = write_node(folders[path].values(), sink)
+        folder, name = _split(path)
+        folders[folder].setdefault(name, Entry(name, "dir", tree.digest, tree.files, tree.bytes))
+    return write_node(folders[""].values(), sink)
+
+
+def write_node(entries: Iterable[Entry], sink: Sink) -> Tree:
+    """Keep one directory; its tree."""
+    ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+    if len(ordered) <= PART_LIMIT:
+        return _put(sink, {"entries": [entry.written() for entry in ordered]}, ordered)
+    parts = [
+        (part[0], _put(sink, {"entries": [entry.written() for entry in part]}, part))
+        for part in _parts(ordered)
+    ]
+    lines = [
+        {"first": names.write(first.name), "digest": t.digest, "files": t.files, "bytes": t.bytes}
+        for first, t in parts
+    ]
+    return _put(sink, {"parts": lines}, [t for _, t in parts])
+
+
+def _put(sink: Sink, node: dict[str, Any], below: Sequence[Entry | Tree]) -> Tree:
+    blob = sink.put(orjson.dumps(node, option=orjson.OPT_SORT_KEYS))
+    return Tree(
+        digest=blob.digest, files=sum(one.files for one in below), bytes=sum(one.bytes for one in below)
+    )
+
+
+def _parts(ordered: list[Entry]) -> Iterator[list[Entry]]:
+    """Cut where a name's own checksum says so: one more name changes one part, not all that follow."""
+    part: list[Entry] = []
+    for entry in ordered:
+        cut = zlib.crc32(os.fsencode(entry.name)) % 4096 == 0
+        if len(part) >= PART_LIMIT or (cut and len(part) >= _PART_LEAST):
+            yield part
+            part = []
+        part.append(entry)
+    yield part
+
+
+def read_node(objects: Objects, digest: str) -> list[Entry]:
+    """The entries of a directory.
+
+    Raises:
+        Damaged: the node is missing, altered, or no canonical node.
+    """
+    node = _parse(objects.read(digest), digest)
+    if "parts" not in node:
+        return _entries(node, digest)
+    entries = []
+    for part in node["parts"]:
+        inner = _parse(objects.read(_digest(part, digest)), digest)
+        entries += _entries(inner, digest)
+    _check_order(entries, digest)
+    return entries
+
+
+def _parse(data: bytes, digest: str) -> dict[str, Any]:
+    try:
+        node = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise _no_node(digest, "it is no JSON") from error
+    if not isinstance(node, dict) or not isinstance(node.get("parts", node.get("entries")), list):
+        raise _no_node(digest, "it has no entries")
+    return node
+
+
+def _entries(node: dict[str, Any], digest: str) -> list[Entry]:
+    try:
+        entries = [_entry(line) for line in node["entries"]]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise _no_node(digest, f"an entry is malformed ({error})") from error
+    _check_order(entries, digest)
+    return entries
+
+
+def _entry(line: dict[str, Any]) -> Entry:
+    name, kind = names.read(line["name"]), line["kind"]
+    if not names.is_entry(name):
+        raise ValueError(f"{name!r} is no file name")
+    if kind == "symlink":
+        return Entry(name, "symlink", target=names.read(line["target"]))
+    if kind == "file":
+        return Entry(
+            name, "file", _checked(line["digest"]), 1, _count(line["size"]), bool(line.get("executable"))
+        )
+    if kind == "dir":
+        return Entry(name, "dir", _checked(line["digest"]), _count(line["files"]), _count(line["bytes"]))
+    raise ValueError(f"{kind!r} is no kind of entry")
+
+
+def _checked(digest: str) -> str:
+    value = digest.removeprefix("sha256:")
+    if len(digest) != 71 or len(value) != 64 or value.strip("0123456789abcdef"):
+        raise ValueError(f"{digest!r} is no digest")
+    return digest
+
+
+def _digest(line: Any, node: str) -> str:
+    try:
+        return _checked(line["digest"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise _no_node(node, f"a part is malformed ({error})") from error
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _check_order(entries: list[Entry], digest: str) -> None:
+    raw = [os.fsencode(entry.name) for entry in entries]
+    if any(a >= b for a, b in itertools.pairwise(raw)):
+        raise _no_node(digest, "its entries are not in order")
+
+
+def _no_node(digest: str, reason: str) -> Damaged:
+    return Damaged(f"the object {digest} is no directory: {reason}")
+
+
+def walk(objects: Objects, digest: str, below: str = "") -> Iterator[tuple[str, Entry]]:
+    """Every entry with its path, a directory before what it holds."""
+    waiting = [(below, digest)]
+    while waiting:
+        folder, node = waiting.pop()
+        for entry in read_node(objects, node):
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            yield path, entry
+            if entry.kind == "dir":
+                waiting.append((path, entry.digest))
+
+
+def find(objects: Objects, digest: str, path: str) -> Entry:
+    """The entry at a path.
+
+    Raises:
+        NotFound: there is none.
+    """
+    entry = Entry("", "dir", digest)
+    for part in path.split("/"):
+        below = read_node(objects, entry.digest) if entry.kind == "dir" else []
+        found = next((one for one in below if one.name == part), None)
+        if found is None:
+            raise NotFound(f"there is no {path!r} in it")
+        entry = found
+    return entry
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A file or link that one tree has and the other has not, or has otherwise."""
+
+    path: str
+    how: Literal["added", "changed", "removed"]
+
+
+def diff(objects: Objects, old: str, new: str) -> Iterator[Difference]:
+    """What leads from one tree to another, in no order; equal directories are not looked into."""
+    waiting = [("", old, new)]
+    while waiting:
+        folder, a, b = waiting.pop()
+        before = {entry.name: entry for entry in read_node(objects, a)} if a else {}
+        after = {entry.name: entry for entry in read_node(objects, b)} if b else {}
+        for name in before.keys() | after.keys():
+            path = f"{folder}/{name}" if folder else name
+            one, other = before.get(name), after.get(name)
+            if one == other:
+                continue
+            nodes = _node(one), _node(other)
+            if any(nodes):
+                waiting.append((path, *nodes))
+            if how := _how(one, other):
+                yield Difference(path, how)
+
+
+def _node(entry: Entry | None) -> str:
+    return entry.digest if entry and entry.kind == "dir" else ""
+
+
+def _how(old: Entry | None, new: Entry | None) -> Literal["added", "changed", "removed"] | None:
+    """What became of the file or link at a path; None where there was none and is none."""
+    was, is_now = (one is not None and one.kind != "dir" for one in (old, new))
+    if was and is_now:
+        return "changed"
+    return "added" if is_now else "removed" if was else None

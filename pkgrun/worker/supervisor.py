@@ -1,0 +1,421 @@
+"""One run of a package's code in a process of its own: started, heard, stopped, and its end turned into a value.
+
+It owns the pipes, the deadline and the decision how a run ended. It never imports user code, never unpickles, and
+raises only when no run came about; whatever the package does is an `Exit`.
+
+The process it starts is a guard that forks the worker, so the embedding process needs no special powers, and when
+that dies, by SIGKILL too, the guard sees its end of the control socket close and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pkgrun.errors import EnvironmentFailed, Temporary
+from pkgrun.observe import Notice, Observer, Phase, silent
+from pkgrun.worker import remains
+from pkgrun.worker.child import protocol
+from pkgrun.worker.log import Reader
+from pkgrun.worker.messages import Ended, Exited, Failure, Message, Messages, PhaseBegan, Returned, Started
+from pkgrun.worker.secrets import Masker
+
+__all__ = ["Call", "Exit", "Failure", "Job", "Reason", "Stop", "Usage", "run"]
+
+CHILD = Path(__file__).parent / "child" / "__main__.py"
+LOG_LIMIT = 64 * 1024 * 1024
+BELT_SECONDS = 12.0  # more than the guard takes to give up on what it cannot kill
+JOIN_SECONDS = 5.0
+_BUSY = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+
+Reason = Literal["finished", "raised", "exited", "signalled", "out-of-memory", "timed-out", "killed", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method of the package's class, and its arguments."""
+
+    method: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to run.
+
+    `env` is the child's whole environment. `timeout` in seconds from the start; None: no deadline. `grace` is how
+    many seconds the worker has between SIGTERM and SIGKILL, and to end after its code has raised. `log_limit` in
+    bytes, for each of stdout and stderr.
+    """
+
+    python: Path
+    workdir: Path
+    env: Mapping[str, str] = field(repr=False)
+    calls: tuple[Call, ...]
+    module: str = "train"
+    timeout: float | None = None
+    grace: float = 10.0
+    mask: Masker = field(default_factory=Masker, repr=False)
+    log_limit: int = LOG_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the worker and all it started took.
+
+    The peak is the larger of what the largest single process held, and of the sum over all, looked at twice a second;
+    the sum counts pages that processes share once for each.
+    """
+
+    wall_seconds: float
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a run ended. `phase` is the last that began: `init`, then the methods; None before that.
+
+    finished: all calls returned. raised: an exception (`failure`). exited: the package ended the interpreter,
+    `failure` tells where if by sys.exit. signalled: by nobody of us. out-of-memory: by SIGKILL while the kernel
+    counted such a kill in this control group. timed-out, killed: by the deadline, by the `Stop`. lost: the guard
+    was killed, so nobody knows.
+    """
+
+    reason: Reason
+    code: int | None
+    signal: int | None
+    failure: Failure | None
+    phase: str | None
+    scores: Mapping[str, float]
+    usage: Usage
+
+    @property
+    def ok(self) -> bool:
+        return self.reason == "finished"
+
+
+class Stop:
+    """A wish to stop, which a run sees at once. From any thread or signal handler, for any number of runs."""
+
+    def __init__(self) -> None:
+        self._reasons: list[str] = []  # not a lock: a signal handler would wait for itself
+        self._read, self._write = os.pipe()
+        weakref.finalize(self, _close, self._read, self._write)
+
+    def request(self, reason: str = "killed") -> None:
+        """Asks for it. The first reason stays."""
+        self._reasons.append(reason)
+        if len(self._reasons) == 1:
+            os.write(self._write, b".")
+
+    @property
+    def reason(self) -> str | None:
+        """Why, or None as long as nobody asked."""
+        return self._reasons[0] if self._reasons else None
+
+    def fileno(self) -> int:
+        """Readable from the first request on."""
+        return self._read
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def run(job: Job, *, observer: Observer = silent, stop: Stop | None = None) -> Exit:
+    """Makes the calls and waits for their end; nothing of the run is alive afterwards.
+
+    Raises EnvironmentFailed when the job's Python does not start, Temporary when the machine has no room for
+    processes or files, and whatever the observer raises.
+    """
+    attempt = _Attempt(job, observer, stop)
+    try:
+        attempt.follow()
+    finally:
+        attempt.clean_up()
+    return attempt.verdict()
+
+
+class _Attempt:
+    """A run under way: its pipes, what was heard, and what was asked of it."""
+
+    def __init__(self, job: Job, observer: Observer, stop: Stop | None) -> None:
+        self._job = job
+        self._observer = observer
+        self._stop = stop
+        self._heard = Messages()
+        self._answers = Messages()
+        self._phases = ["init", *(call.method for call in job.calls)]
+        self._phase: str | None = None
+        self._failure: Failure | None = None
+        self._returned: Returned | None = None
+        self._ended = False
+        self._started: Started | None = None
+        self._exited: Exited | None = None
+        self._asked: Literal["timed-out", "killed"] | None = None
+        self._begin = time.monotonic()
+        self._deadline = None if job.timeout is None else self._begin + job.timeout
+        self._kill_at: float | None = None
+        self._belt_at: float | None = None
+        self._readers: tuple[Reader, ...] = ()
+        self._start()
+
+    def _start(self) -> None:
+        self._control, theirs = socket.socketpair()
+        self._events, events = os.pipe()
+        os.set_blocking(self._events, False)
+        try:
+            self._process = _started(self._job, theirs.fileno(), events)
+        except BaseException:
+            self._control.close()
+            os.close(self._events)
+            raise
+        finally:
+            theirs.close()
+            os.close(events)
+        self._send(protocol.encode(self._init()))
+        assert self._process.stdout is not None  # noqa: S101  # for the type checker
+        assert self._process.stderr is not None  # noqa: S101
+        self._pipes = (self._process.stdout, self._process.stderr)
+        self._readers = (
+            self._reader(self._pipes[0].fileno(), "out"),
+            self._reader(self._pipes[1].fileno(), "err"),
+        )
+
+    def _init(self) -> dict[str, object]:
+        calls = [{"method": call.method, "arguments": call.arguments} for call in self._job.calls]
+        return {
+            "event": "init",
+            "version": protocol.VERSION,
+            "workdir": str(self._job.workdir),
+            "module": self._job.module,
+            "class": "Main",
+            "calls": calls,
+        }
+
+    def _reader(self, descriptor: int, stream: Literal["out", "err"]) -> Reader:
+        tell: Observer = self._observer
+        return Reader(descriptor, stream, mask=self._job.mask, tell=tell, limit=self._job.log_limit)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._control.sendall(data)
+        except OSError:
+            return  # the guard is gone, which the next read tells
+
+    # ------------------------------------------------------------------ while it runs
+
+    def follow(self) -> None:
+        """Until the guard is gone."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._events, select.POLLIN)
+        if self._stop is not None:
+            poll.register(self._stop, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll(self._patience())}
+            if self._events in ready and not self._hear():
+                poll.unregister(self._events)
+            if self._control.fileno() in ready and not self._answer():
+                break
+            if self._stop is not None and self._stop.fileno() in ready:
+                poll.unregister(self._stop)
+                self._ask("killed")
+            if not self._press():
+                break
+        self._hear()
+
+    def _patience(self) -> float | None:
+        """Milliseconds until something is due."""
+        due = [at for at in (self._deadline, self._kill_at, self._belt_at) if at is not None]
+        return max(0.0, min(due) - time.monotonic()) * 1000 + 1 if due else None
+
+    def _press(self) -> bool:
+        """Does what is due. False once even the guard had to be killed."""
+        now = time.monotonic()
+        if self._deadline is not None and now >= self._deadline:
+            self._ask("timed-out")
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill_at, self._belt_at = None, now + BELT_SECONDS
+            self._control.shutdown(socket.SHUT_WR)
+        return self._belt_at is None or now < self._belt_at
+
+    def _ask(self, why: Literal["timed-out", "killed"]) -> None:
+        """SIGTERM for the worker and its group, and the grace begins."""
+        self._deadline = None
+        if self._asked is None and self._exited is None:
+            self._asked = why
+            self._send(b'{"event":"terminate"}\n')
+            self._end_by(self._job.grace)
+
+    def _end_by(self, seconds: float) -> None:
+        if self._belt_at is None:
+            at = time.monotonic() + seconds
+            self._kill_at = at if self._kill_at is None else min(at, self._kill_at)
+
+    def _hear(self) -> bool:
+        """What the worker says, all that is there (for 1 s at most, since user code can write without end)."""
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            try:
+                data = os.read(self._events, 65536)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            ignored = self._heard.ignored
+            for message in self._heard.feed(data):
+                self._note(message)
+            if self._heard.ignored and not ignored:
+                self._observer(Notice("the package's code writes on pkgrun's own pipe", hint="it is ignored"))
+        return True
+
+    def _note(self, message: Message) -> None:
+        if isinstance(message, PhaseBegan) and message.name in self._phases:
+            self._phase = message.name
+            self._observer(Phase(message.name, time.time()))
+        elif isinstance(message, Failure) and self._failure is None and self._returned is None:
+            self._failure = self._masked(message)
+            self._end_by(self._job.grace)  # a thread of the package must not keep a failed run alive
+        elif isinstance(message, Returned) and self._failure is None:
+            self._returned = Returned({n: v for n, v in message.scores.items() if n in self._phases})
+        elif isinstance(message, Ended):
+            self._ended = True
+        else:
+            self._heard.ignored += 1
+
+    def _masked(self, failure: Failure) -> Failure:
+        mask = self._job.mask.text
+        return Failure(
+            phase=failure.phase if failure.phase in self._phases else self._phase or "init",
+            type=mask(failure.type),
+            message=mask(failure.message),
+            traceback=mask(failure.traceback),
+            notes=mask(failure.notes),
+            exits=failure.exits,
+        )
+
+    def _answer(self) -> bool:
+        """What the guard says; False when it is gone."""
+        try:
+            data = self._control.recv(65536)
+        except OSError:
+            data = b""
+        for message in self._answers.feed(data):
+            if isinstance(message, Started):
+                self._started = message
+            elif isinstance(message, Exited):
+                self._exited = message
+        return bool(data)
+
+    # ------------------------------------------------------------------ afterwards
+
+    def clean_up(self) -> None:
+        """Leaves no process, thread or descriptor, also when `follow` was cut short."""
+        if self._exited is None:
+            self._sweep()
+        self._control.close()
+        self._process.wait()
+        held = [reader for reader in self._readers if not reader.join(JOIN_SECONDS)]
+        if held:
+            self._observer(Notice("a process that could not be stopped still holds the run's output"))
+        for pipe in self._pipes:
+            pipe.close()
+        os.close(self._events)
+
+    def _sweep(self) -> None:
+        """The guard has not done it, or has not been asked yet."""
+        try:
+            self._control.shutdown(socket.SHUT_WR)
+            self._control.settimeout(BELT_SECONDS if self._belt_at is None else 0.1)
+            while self._exited is None and self._answer():
+                continue
+        except OSError:
+            pass
+        if self._exited is None:
+            held = [os.fstat(pipe.fileno()).st_ino for pipe in self._pipes] + [os.fstat(self._events).st_ino]
+            self._process.kill()
+            worker = self._started.pid if self._started else None
+            remains.kill(session=self._process.pid, group=worker, pipes=frozenset(held))
+
+    def verdict(self) -> Exit:
+        """How it ended."""
+        for reader in self._readers:
+            if reader.error is not None:
+                raise reader.error
+        if self._started is None and self._asked is None:
+            raise EnvironmentFailed(
+                f"{self._job.python} does not run pkgrun's worker (exit code {self._process.returncode})",
+                hint="the log holds what it said; Python 3.8 or newer is needed",
+            )
+        self._remark()
+        end = self._exited
+        return Exit(
+            reason=self._reason(),
+            code=end.code if end else None,
+            signal=end.signal if end else None,
+            failure=self._failure,
+            phase=self._phase,
+            scores=self._returned.scores if self._returned else {},
+            usage=Usage(
+                wall_seconds=time.monotonic() - self._begin,
+                cpu_seconds=end.cpu_seconds if end else 0.0,
+                peak_memory_bytes=end.peak_memory_bytes if end else 0,
+            ),
+        )
+
+    def _reason(self) -> Reason:
+        if self._asked is not None:
+            return self._asked
+        if self._exited is None:
+            return "lost"
+        if self._failure is not None:
+            return "exited" if self._failure.exits else "raised"
+        if self._returned is not None and (self._ended or self._exited.code == 0):
+            return "finished"
+        if self._exited.signal is None:
+            return "exited"
+        by_kernel = self._exited.signal == signal.SIGKILL and self._exited.out_of_memory
+        return "out-of-memory" if by_kernel else "signalled"
+
+    def _remark(self) -> None:
+        """What a person should know of a run that ended well all the same."""
+        end = self._exited
+        if end is not None and end.survivors:
+            self._observer(Notice("a process of the run could not be killed"))
+        if end is not None and self._reason() == "finished" and end.code != 0:
+            how = f"signal {end.signal}" if end.signal else f"code {end.code}"
+            self._observer(Notice(f"the interpreter ended with {how}, after all calls had returned"))
+
+
+def _started(job: Job, control: int, events: int) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            [str(job.python), "-u", "-s", str(CHILD), str(control), str(events)],
+            cwd=job.workdir,
+            env=dict(job.env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(control, events),
+            start_new_session=True,
+            bufsize=0,
+        )
+    except OSError as error:
+        if error.errno in _BUSY:
+            raise Temporary(f"no process can be started: {error.strerror}", hint="try again later") from error
+        raise EnvironmentFailed(
+            f"{job.python} cannot be started: {error.strerror}", hint="make it anew"
+        ) from error

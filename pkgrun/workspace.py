@@ -1,0 +1,219 @@
+"""The library's face: a store opened, and what one can do with it. Composition only; the work is done below."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Literal
+
+from pkgrun import __version__
+from pkgrun.errors import Conflict, NotFound
+from pkgrun.observe import Observer, silent
+from pkgrun.records import Actor, RunRecord, Tree, VersionRecord
+from pkgrun.runs import launch, lookup, recover
+from pkgrun.runs.handle import Run
+from pkgrun.runs.importing import Imported, bring_in
+from pkgrun.runs.launch import Wish
+from pkgrun.settings import cache_folder, store_location
+from pkgrun.store import numbers, operations, trees
+from pkgrun.store.checkout import checkout
+from pkgrun.store.root import Store, open_store
+from pkgrun.store.trees import Entry
+
+
+def open(store: str | os.PathLike[str] | None = None, *, create: bool = True) -> Workspace:  # noqa: A001
+    """Open a store.
+
+    Args:
+        store: a directory; by default `PKGRUN_STORE`, the configuration file's, or `./.pkgrun`.
+        create: make it if it is not there yet.
+
+    Raises:
+        NotFound: it is not there and is not to be made.
+        Conflict: the directory holds something else, or a store of a newer release.
+    """
+    location = store_location(os.fspath(store) if store is not None else None)
+    return Workspace(open_store(location, create=create))
+
+
+class Workspace:
+    """A store and this machine: packages go in, runs are started, results come out."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def url(self) -> str:
+        """Where the store is."""
+        return self._store.url
+
+    def add(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        observer: Observer = silent,
+    ) -> Imported:
+        """Import a package folder as the next major, unless the package has a version of that content already.
+
+        Raises:
+            PackageInvalid: it can neither run a pipeline nor serve.
+            InvalidName, NotFound, PermissionDenied, Temporary: as their names say; the message names the thing.
+        """
+        return bring_in(
+            self._store,
+            os.fspath(folder),
+            name=name,
+            description=description,
+            tags=tags or {},
+            by=_actor(),
+            observer=observer,
+        )
+
+    def train(
+        self,
+        package: str | os.PathLike[str],
+        *,
+        version: str | None = None,
+        data: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        save_training_data: bool = False,
+        gpu: bool = False,
+        timeout: float | None = None,
+        python: str | None = None,
+        environment: Literal["isolated", "current"] = "isolated",
+        upgrade: bool = False,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        keep_workdir: bool = False,
+        observer: Observer = silent,
+    ) -> Run:
+        """Start a training and return at once; `Run.wait` waits for its version.
+
+        Args:
+            package: `name`, `name@major`, `name@major.minor`, or a folder, which is imported first.
+            version: the version to start from, if `package` is a bare name; else its newest.
+            data: a file or folder, which appears at `data/`; without it `data/` is empty.
+            env: parameters; the package's code finds them in its environment, the record keeps them.
+            secrets: variables whose values are never recorded and are masked in the log.
+            save_training_data: keep a snapshot of the dataset; a parameter of that name does the same.
+            gpu: let the code see the machine's accelerators; without it they are hidden.
+            timeout: seconds that the package's code may take.
+            python: the version of Python for its environment, such as "3.12", or an interpreter's path.
+            environment: an environment of its own, made from its requirements, or the Python at hand.
+            upgrade: resolve the requirements anew instead of re-using the parent's lock.
+            idempotency_key: calling again with the same key and arguments gives the same run.
+            keep_workdir: leave the work directory; `observer` is told where.
+            observer: told what happens, from several threads.
+
+        Raises:
+            UsageError, NotFound, PackageInvalid, Conflict, PermissionDenied: before anything was begun.
+        """
+        wish = Wish(
+            package=os.fspath(package),
+            version=version,
+            data=os.path.abspath(data) if data is not None else None,
+            env=dict(env or {}),
+            secrets=dict(secrets or {}),
+            save_training_data=save_training_data,
+            gpu=gpu,
+            timeout=timeout,
+            python=python,
+            environment=environment,
+            upgrade=upgrade,
+            description=description,
+            tags=dict(tags or {}),
+            keep_workdir=keep_workdir,
+        )
+        return launch.train(
+            self._store,
+            wish,
+            by=_actor(),
+            cache=cache_folder(),
+            observer=observer,
+            idempotency_key=idempotency_key,
+        )
+
+    def packages(self) -> list[str]:
+        """The names of all packages."""
+        return numbers.packages(self._store.backend)
+
+    def versions(self, package: str) -> list[VersionRecord]:
+        """All versions of a package, ascending.
+
+        Raises:
+            NotFound: there is no such package.
+        """
+        found = list(numbers.versions(self._store.backend, package))
+        if not found:
+            raise NotFound(f"there is no package {package}", hint="`pkgrun package list` shows what there is")
+        return found
+
+    def version(self, name: str) -> VersionRecord:
+        """The version that `name`, `name@major` or `name@major.minor` means; without a number the newest.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return lookup.version(self._store, name)
+
+    def files(self, name: str) -> Iterator[tuple[str, Entry]]:
+        """The files, folders and links of a version by path, in order."""
+        yield from sorted(trees.walk(self._store.objects, self.version(name).tree.digest))
+
+    def run(self, run: str) -> Run:
+        """A handle on a run, by its id or the beginning of it, from whatever process.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        return Run(self._store, lookup.run(self._store, run))
+
+    def runs(self, *, limit: int | None = None, imports: bool = False) -> Iterator[RunRecord]:
+        """Runs, the newest first.
+
+        Args:
+            limit: so many at most.
+            imports: imports, too.
+        """
+        records = (recover.settle(self._store, run) for run in operations.runs(self._store.backend))
+        yield from islice((record for record in records if imports or record.kind != "import"), limit)
+
+    def artifacts(self, run: str) -> list[tuple[str, Entry]]:
+        """What a run left in its artifacts folder, by path; also a failed one's."""
+        tree = self._artifacts(run)
+        return sorted(trees.walk(self._store.objects, tree.digest)) if tree else []
+
+    def export_artifacts(self, run: str, out: str | os.PathLike[str]) -> int:
+        """Write a run's artifacts into a folder, which must be new or empty; how many files they are.
+
+        Raises:
+            Conflict: the folder holds something.
+        """
+        folder = os.fspath(out)
+        os.makedirs(folder, exist_ok=True)
+        if os.listdir(folder):
+            raise Conflict(f"{folder} is not empty", hint="name a new folder")
+        tree = self._artifacts(run)
+        if tree is None:
+            return 0
+        checkout(self._store.objects, tree.digest, folder)
+        return tree.files
+
+    def _artifacts(self, run: str) -> Tree | None:
+        facts = self.run(run).record().facts
+        return facts.artifacts if facts else None
+
+
+def _actor() -> Actor:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return Actor(user=user, host=os.uname().nodename, pkgrun=__version__)
