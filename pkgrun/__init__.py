@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pkgrun.packages.contract import check
     from pkgrun.records import RunRecord, Version, VersionRecord
     from pkgrun.runs.handle import Run, RunResult
-    from pkgrun.workspace import Workspace, open  # noqa: A004
+    from pkgrun.workspace import Workspace, open
 
 _HOMES = {
     "PkgrunError": "errors",

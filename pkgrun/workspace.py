@@ -23,7 +23,7 @@ from pkgrun.store.root import Store, open_store
 from pkgrun.store.trees import Entry
 
 
-def open(store: str | os.PathLike[str] | None = None, *, create: bool = True) -> Workspace:  # noqa: A001
+def open(store: str | os.PathLike[str] | None = None, *, create: bool = True) -> Workspace:
     """Open a store.
 
     Args:

@@ -74,7 +74,7 @@ def _attempt(store: Store, order: Order, at: Place, course: Course, stop: Stop) 
         ended = steps.call(order, at, course, environment, stop)
         leak = steps.collect_artifacts(store, order, at, course)
         return (
-            verdict(ended, timeout=order.request.timeout)
+            verdict(ended, timeout=order.request.timeout, dataset=order.source is not None)
             or leak
             or steps.collect_package(store, order, at, course)
         )

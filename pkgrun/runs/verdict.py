@@ -9,7 +9,7 @@ from pkgrun.records import Decision, RunError
 from pkgrun.worker.supervisor import Exit
 
 
-def verdict(ended: Exit, *, timeout: float | None) -> RunError | None:
+def verdict(ended: Exit, *, timeout: float | None, dataset: bool) -> RunError | None:
     """Why the run makes no version, or None if it may."""
     if ended.reason == "finished":
         return None
@@ -24,15 +24,18 @@ def verdict(ended: Exit, *, timeout: float | None) -> RunError | None:
         return RunError(
             kind=Killed.kind, message=f"the run was stopped in {_phase(ended)}", phase=ended.phase
         )
-    return _users(ended)
+    return _users(ended, dataset=dataset)
 
 
-def _users(ended: Exit) -> RunError:
+def _users(ended: Exit, *, dataset: bool) -> RunError:
     failure = ended.failure
+    hint = _HINTS.get(ended.reason)
+    if failure and failure.type == "FileNotFoundError" and not dataset:
+        hint = "no dataset was given, so data/ was empty; --data PATH gives one"
     return RunError(
         kind=UserCodeFailed.kind,
         message=f"{_phase(ended)} {_what(ended)}",
-        hint=_HINTS.get(ended.reason),
+        hint=hint,
         phase=failure.phase if failure else ended.phase,
         traceback=failure.traceback if failure else None,
     )

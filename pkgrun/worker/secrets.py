@@ -157,12 +157,16 @@ class MaskedStream:
         self._pattern = pattern
         self._held = b""
         self._reach = max(map(len, forms), default=1) - 1
-        firsts = sorted({form[:1] for form in forms})
-        self._first = re.compile(b"|".join(map(re.escape, firsts))) if firsts else None
+        self._width = min([4, *map(len, forms)])
+        self._by_head: dict[bytes, list[bytes]] = {}
+        for form in forms:
+            self._by_head.setdefault(form[: self._width], []).append(form)
+        # Ahead only, so that heads which overlap are all seen.
+        self._head = re.compile(b"(?=%s)" % b"|".join(map(re.escape, self._by_head)))
 
     def feed(self, data: bytes) -> bytes:
         """What is certain now; held back is only what may be the beginning of a secret."""
-        if self._pattern is None or self._first is None:
+        if self._pattern is None:
             return data
         data = self._held + data
         doubtful = self._doubtful(data, 0)
@@ -188,11 +192,16 @@ class MaskedStream:
 
     def _doubtful(self, data: bytes, start: int) -> int:
         """The first position from which all the rest is the beginning of a secret, or the length."""
-        assert self._first is not None  # noqa: S101  # for the type checker
-        for match in self._first.finditer(data, max(start, len(data) - self._reach)):
+        begin = max(start, len(data) - self._reach)
+        for match in self._head.finditer(data, begin):
             rest = data[match.start() :]
-            if any(len(rest) < len(form) and form.startswith(rest) for form in self._forms):
+            if any(
+                len(rest) < len(form) and form.startswith(rest) for form in self._by_head[rest[: self._width]]
+            ):
                 return match.start()
+        for position in range(max(begin, len(data) - self._width + 1), len(data)):
+            if any(form.startswith(data[position:]) for form in self._forms):
+                return position
         return len(data)
 
 

@@ -36,6 +36,7 @@ CHILD = Path(__file__).parent / "child" / "__main__.py"
 LOG_LIMIT = 64 * 1024 * 1024
 BELT_SECONDS = 12.0  # more than the guard takes to give up on what it cannot kill
 JOIN_SECONDS = 5.0
+TERMINATE = protocol.encode({"event": "terminate"})
 _BUSY = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 Reason = Literal["finished", "raised", "exited", "signalled", "out-of-memory", "timed-out", "killed", "lost"]
@@ -257,8 +258,9 @@ class _Attempt:
         self._deadline = None
         if self._asked is None and self._exited is None:
             self._asked = why
-            self._send(b'{"event":"terminate"}\n')
             self._end_by(self._job.grace)
+            if self._started is not None:  # else its reading of `init` would swallow it
+                self._send(TERMINATE)
 
     def _end_by(self, seconds: float) -> None:
         if self._belt_at is None:
@@ -316,6 +318,8 @@ class _Attempt:
         for message in self._answers.feed(data):
             if isinstance(message, Started):
                 self._started = message
+                if self._asked is not None:
+                    self._send(TERMINATE)
             elif isinstance(message, Exited):
                 self._exited = message
         return bool(data)

@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -168,19 +170,55 @@ def test_a_segfault_names_its_line(tmp_path: Path) -> None:
     assert any("train.py" in line for line in trial.lines("err"))
 
 
+@pytest.fixture
+def small_group(tmp_path: Path) -> Iterator[Path]:
+    """A Python that runs where 64 MB of memory are allowed, if this test may make such a control group."""
+    root = Path("/sys/fs/cgroup/memory")
+    version = 1 if root.is_dir() else 2
+    group = (root if version == 1 else root.parent) / f"pkgrun-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / ("memory.limit_in_bytes" if version == 1 else "memory.max")).write_text("64000000")
+    except OSError:
+        pytest.skip("no control group of memory can be made here")
+    launcher = tmp_path / "python"
+    launcher.write_text(f'#!/bin/sh\necho $$ > {group}/cgroup.procs\nexec {sys.executable} "$@"\n')
+    launcher.chmod(0o755)
+    yield launcher
+    assert until(lambda: not (group / "cgroup.procs").read_text())
+    group.rmdir()
+
+
+@linux
+def test_a_kill_for_memory_is_told_as_such(tmp_path: Path, small_group: Path) -> None:
+    workdir = package(tmp_path, trained("print('before'); bytearray(200_000_000)"))
+    trial = tried(workdir, python=str(small_group))
+    assert (trial.exit.reason, trial.exit.signal, trial.exit.phase) == (
+        "out-of-memory",
+        signal.SIGKILL,
+        "train",
+    )
+    trial = tried(package(tmp_path, trained("os.kill(os.getpid(), signal.SIGKILL)")), python=str(small_group))
+    assert trial.exit.reason == "signalled"
+
+
+def test_running_out_of_memory_in_python_is_an_exception(tmp_path: Path) -> None:
+    body = "import resource; resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9)); bytearray(2 * 10**9)"
+    trial = tried(package(tmp_path, trained(body)))
+    assert trial.exit.failure is not None
+    assert (trial.exit.reason, trial.exit.failure.type) == ("raised", "MemoryError")
+
+
 def test_killing_its_own_group_spares_the_guard(tmp_path: Path) -> None:
     trial = tried(package(tmp_path, trained("os.killpg(os.getpgrp(), signal.SIGKILL)")))
     assert (trial.exit.reason, trial.exit.signal) == ("signalled", signal.SIGKILL)
 
 
 @linux
-@pytest.mark.parametrize("helper", ["", "subprocess.Popen(['sleep', '1000'])\n", DAEMON.format(quiet="")])
+@pytest.mark.parametrize("helper", ["", "subprocess.Popen(['sleep', '1000'])", DAEMON.format(quiet="")])
 def test_killing_the_guard_loses_the_run_and_leaves_nothing(tmp_path: Path, canary: str, helper: str) -> None:
-    body = f"{helper}\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(1000)"
-    import textwrap
-
-    workdir = package(tmp_path, trained(textwrap.dedent(helper) + "\n" + body.removeprefix(helper)))
-    trial = tried(workdir, env=environment(CANARY=canary))
+    body = textwrap.dedent(helper) + "\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(1000)"
+    trial = tried(package(tmp_path, trained(body)), env=environment(CANARY=canary))
     assert trial.exit.reason == "lost"
     assert until(lambda: not alive(canary), 2)
     assert trial.seconds < 5
@@ -194,6 +232,20 @@ def test_a_daemon_is_gone_at_the_end(tmp_path: Path, canary: str, quiet: str) ->
     assert (tmp_path / "daemon").exists()
     assert alive(canary) == []
     assert trial.seconds < 5
+
+
+def test_without_prctl_the_group_is_still_cleared(tmp_path: Path, canary: str) -> None:
+    """As on other systems than Linux: `_ctypes` is hidden from the child."""
+    (tmp_path / "hidden").mkdir()
+    for name in ("_ctypes", "_json"):
+        (tmp_path / "hidden" / f"{name}.py").write_text("raise ImportError\n")
+    env = environment(CANARY=canary, PYTHONPATH=str(tmp_path / "hidden"))
+    for ending, reason in (("pass", "finished"), ("os.kill(os.getppid(), 9); time.sleep(1000)", "lost")):
+        body = f"if os.fork() == 0: time.sleep(1000)\nsubprocess.Popen(['sleep', '1000'])\n{ending}"
+        trial = tried(package(tmp_path, trained(body)), env=env)
+        assert trial.exit.reason == reason
+        assert sys.platform != "linux" or until(lambda: not alive(canary), 2)
+        assert trial.seconds < 5
 
 
 @linux
@@ -267,11 +319,17 @@ def test_the_guard_sees_the_end_though_a_copy_holds_its_socket(tmp_path: Path, c
 
 
 def test_closing_low_descriptors_cuts_nothing_of_ours(tmp_path: Path) -> None:
-    trial = tried(package(tmp_path, trained("os.closerange(0, 10)")))
-    assert (trial.exit.ok, trial.phases) == (True, ["init", "train", "save"]) or trial.exit.reason == "raised"
-    silent = "class Main:\n    def train(self, f):\n        import os\n        os.closerange(0, 10)\n    def save(self): pass\n"
-    trial = tried(package(tmp_path, silent))
-    assert trial.exit.ok
+    for ending, reason in (("pass", "finished"), ("raise ValueError('told')", "raised")):
+        source = f"""
+            import os
+            class Main:
+                def train(self, folder): os.closerange(0, 10)
+                def save(self): {ending}
+        """
+        trial = tried(package(tmp_path, source))
+        assert trial.exit.reason == reason
+        assert trial.phases == ["init", "train", "save"]
+        assert trial.exit.failure is None or trial.exit.failure.message == "told"
 
 
 def test_closing_every_descriptor_is_an_end_without_result(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -187,7 +188,8 @@ def test_a_crash_while_threads_still_work_is_none_to_forgive(tmp_path: Path) -> 
 
 def test_ignored_and_blocked_signals_are_not_inherited(tmp_path: Path) -> None:
     body = """
-        print(signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+        print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+        print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
         print(signal.pthread_sigmask(signal.SIG_BLOCK, []))
     """
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -197,10 +199,7 @@ def test_ignored_and_blocked_signals_are_not_inherited(tmp_path: Path) -> None:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, before)
-    assert trial.lines() == [f"{signal.SIG_DFL!s} True", "set()", "saved"] or trial.lines()[0].endswith(
-        "True"
-    )
-    assert trial.lines()[1] == "set()"
+    assert trial.lines()[:3] == ["True", "True", "set()"]
 
 
 def test_a_deadline_ends_what_hangs(tmp_path: Path) -> None:
@@ -228,7 +227,7 @@ def test_a_stopped_process_hears_sigterm_too(tmp_path: Path) -> None:
     assert trial.seconds < 5
 
 
-def stopped_at(workdir: Path, moment: str, **options: float) -> tuple[Trial, float]:
+def stopped_at(workdir: Path, moment: str) -> tuple[Trial, float]:
     """Stops when the line `moment` comes; how long it took from there."""
     stop = Stop()
     at: list[float] = []
@@ -238,7 +237,7 @@ def stopped_at(workdir: Path, moment: str, **options: float) -> tuple[Trial, flo
             at.append(time.monotonic())
             threading.Thread(target=stop.request).start()
 
-    trial = tried(workdir, stop=stop, watch=watch, **options)
+    trial = tried(workdir, stop=stop, watch=watch)
     assert stop.reason == "killed"
     return trial, time.monotonic() - at[0]
 
@@ -267,7 +266,8 @@ def test_a_stop_from_before_the_start_counts(tmp_path: Path) -> None:
     stop.request("again")
     assert stop.reason == "no longer wanted"
     for _ in range(2):
-        assert tried(package(tmp_path, trained("time.sleep(100)")), stop=stop).exit.reason == "killed"
+        trial = tried(package(tmp_path, trained("time.sleep(100)")), stop=stop)
+        assert (trial.exit.reason, trial.seconds < 5) == ("killed", True)
 
 
 def test_a_stop_can_come_from_a_signal_handler(tmp_path: Path) -> None:
@@ -303,15 +303,14 @@ def test_secrets_are_masked_in_log_failure_and_notes(tmp_path: Path) -> None:
 
 
 def test_an_observer_that_raises_ends_the_run_and_is_told(tmp_path: Path) -> None:
-    def phases(event: Event) -> None:
-        if isinstance(event, Phase) and event.name == "train":
-            raise LookupError("mine")
+    def refusing(kind: type) -> Callable[[Event], None]:
+        def watch(event: Event) -> None:
+            if isinstance(event, kind) and getattr(event, "name", "train") == "train":
+                raise LookupError("mine")
 
-    def logs(event: Event) -> None:
-        if isinstance(event, Log):
-            raise LookupError("mine")
+        return watch
 
-    for watch in (phases, logs):
+    for watch in map(refusing, (Phase, Log)):
         before = descriptors()
         with pytest.raises(LookupError, match="mine"):
             tried(package(tmp_path, trained("print('x' * 1_000_000)")), watch=watch)

@@ -68,13 +68,26 @@ def resident(pid: int) -> int:
 
 
 def out_of_memory_kills() -> int:
-    """How often the kernel killed for memory in this control group (version 2); 0 where that is not known."""
+    """How often the kernel has killed for memory in this control group; 0 where that is not known."""
     try:
         with open("/proc/self/cgroup") as file:
-            group = next(line[3:].rstrip("\n") for line in file if line.startswith("0::"))
-        with open("/sys/fs/cgroup%s/memory.events" % group) as file:
+            return sum(map(_kills_of, file.read().splitlines()))
+    except OSError:
+        return 0
+
+
+def _kills_of(membership: str) -> int:
+    _, controllers, group = membership.split(":", 2)
+    if not controllers:
+        place = "/sys/fs/cgroup%s/memory.events" % group
+    elif controllers == "memory":  # version 1
+        place = "/sys/fs/cgroup/memory%s/memory.oom_control" % group
+    else:
+        return 0
+    try:
+        with open(place) as file:
             return sum(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
-    except (OSError, StopIteration, ValueError):
+    except (OSError, IndexError, ValueError):
         return 0
 
 
@@ -199,7 +212,7 @@ class _Guard:
                 "signal": os.WTERMSIG(status or 0) if signalled else None,
                 "cpu_seconds": usage.ru_utime + usage.ru_stime,
                 "peak_memory_bytes": max(self.peak, usage.ru_maxrss * unit),
-                "out_of_memory": out_of_memory_kills() > self.memory_kills,
+                "out_of_memory": signalled and out_of_memory_kills() > self.memory_kills,
                 "survivors": not self.alone,
             },
         )

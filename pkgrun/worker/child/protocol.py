@@ -100,7 +100,7 @@ def send(descriptor: int, message: dict[str, Any]) -> None:
 
 
 def receive(descriptor: int) -> bytes:
-    """The first line that is not empty, read byte-exactly enough: nothing follows it before an answer. b"" at the end."""
+    """The one line that is on its way: nothing follows it before an answer. b"" when nothing comes any more."""
     data = b""
     while not data.strip() or not data.endswith(b"\n"):
         part = os.read(descriptor, 65536)

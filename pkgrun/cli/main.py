@@ -1,0 +1,93 @@
+"""`pkgrun`: the commands, loaded when they are used, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from pkgrun.cli import text
+from pkgrun.cli.options import EXIT_CODES, Settings, common
+
+_COMMANDS = {
+    "train": ("pkgrun.cli.train", "Train a package version into the next one."),
+    "package": ("pkgrun.cli.package", "Import packages, look at them and their versions."),
+    "run": ("pkgrun.cli.run", "Look at runs, their logs, results and artifacts."),
+    "completion": ("pkgrun.cli.completion", "Print the completion script of a shell."),
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported when they are called for; their one-line helps are at hand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help) for name, (_, help) in _COMMANDS.items()])
+
+
+@click.group(cls=Lazy, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=lambda c, p, v: _version(c, v)
+)
+@common
+def cli() -> None:
+    """Run the training pipelines of ML packages and give each result a version."""
+
+
+def _version(ctx: click.Context, wanted: bool) -> None:
+    if wanted:
+        from pkgrun import __version__
+
+        click.echo(f"pkgrun {__version__}")
+        ctx.exit()
+
+
+def main() -> None:
+    """The console script."""
+    # Plugins of pydantic would be looked for in every installed distribution: 20 ms, for none that matters here.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    if sys.platform == "win32":
+        sys.exit("error: pkgrun does not run on Windows\nhint: use it under WSL 2")
+    settings = Settings()
+    try:
+        code = cli.main(standalone_mode=False, obj=settings)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us has seen enough; keep the interpreter from complaining while it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except BaseException as error:
+        code = _code(error, settings)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _code(error: BaseException, settings: Settings) -> int:
+    """Say what went wrong; the exit code."""
+    from pkgrun.errors import PkgrunError
+
+    if isinstance(error, text.Shown):
+        return error.exit_code
+    if isinstance(error, PkgrunError):
+        text.show_error(error, settings)
+        return error.exit_code
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        text.show_usage(error, settings)
+        return 2
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return 130
+    if isinstance(error, text.Terminated):
+        return 143
+    return text.show_bug(error, settings)

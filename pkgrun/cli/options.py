@@ -1,0 +1,87 @@
+"""The options that every command has, wherever they stand on the line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+if TYPE_CHECKING:
+    from pkgrun.workspace import Workspace
+
+
+EXIT_CODES = """\b
+Exit codes:
+   0  done                              7  conflict with what is there
+   1  the package's code failed         8  damage, or a verification that fails
+   2  the call is wrong                 9  permission denied
+   4  the package cannot do that       70  a bug in pkgrun
+   5  out of time                      75  temporary: try again
+   6  not found                   130/143  stopped by Ctrl-C / SIGTERM
+"""
+
+
+@dataclass
+class Settings:
+    """What the common options said."""
+
+    store: str | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    progress: bool = True
+
+    def workspace(self, *, create: bool = False) -> Workspace:
+        """The store that is meant."""
+        from pkgrun.workspace import open
+
+        return open(self.store, create=create)
+
+
+def _keep(name: str, given: Any = None) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        if value is not None and value is not False:
+            setattr(ctx.find_root().ensure_object(Settings), name, value if given is None else given[0])
+
+    return keep
+
+
+def _options() -> list[click.Option]:
+    def option(*names: str, help: str, keep: str, given: Any = None, **more: Any) -> click.Option:
+        return click.Option(names, help=help, expose_value=False, callback=_keep(keep, given), **more)
+
+    return [
+        option(
+            "--store",
+            help="The store's directory; else PKGRUN_STORE, else ./.pkgrun.",
+            keep="store",
+            metavar="DIR",
+        ),
+        option("--json", "as_json", help="One JSON document on standard output.", keep="json", is_flag=True),
+        option("-q", "--quiet", help="Only errors and data.", keep="quiet", is_flag=True),
+        option("-v", "--verbose", help="Say more.", keep="verbose", is_flag=True),
+        option("--no-progress", help="No live display.", keep="progress", given=[False], is_flag=True),
+    ]
+
+
+def common(function: C) -> C:
+    """Give a group the common options."""
+    params: list[click.Parameter] = getattr(function, "__click_params__", [])
+    params.extend(reversed(_options()))
+    function.__click_params__ = params  # type: ignore[attr-defined]
+    return function
+
+
+class Command(click.Command):
+    """A command that takes the common options too."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.params.extend(_options())
+
+
+pass_settings = click.make_pass_decorator(Settings)

@@ -1,0 +1,123 @@
+"""`pkgrun package`: packages go in, and are looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pkgrun.cli import text
+from pkgrun.cli.options import Command, Settings, common, pass_settings
+from pkgrun.cli.shell import complete_package
+from pkgrun.cli.train import pairs
+
+
+@click.group()
+@common
+def package() -> None:
+    """Import packages, look at them and their versions."""
+
+
+@package.command(cls=Command)
+@click.argument("folder", type=click.Path())
+@click.option("--name", help="The package's name; else the folder's.")
+@click.option("--description", metavar="TEXT", help="Kept with the version.")
+@click.option("--tag", metavar="K=V", multiple=True, help="Kept with the version; again for more.")
+@pass_settings
+def add(
+    settings: Settings, folder: str, name: str | None, description: str | None, tag: tuple[str, ...]
+) -> None:
+    """Import a folder as the next major version, unless a version has its content already."""
+    from pkgrun.cli import display, pages
+
+    imported = settings.workspace(create=True).add(
+        folder, name=name, description=description, tags=pairs(tag, "--tag"), observer=display.of(settings)
+    )
+    record = imported.record
+    if settings.json:
+        text.emit(pages.dump(record) | {"new": imported.new})
+        return
+    click.echo(f"{record.package} {record.version}")
+    said = "imported" if imported.new else "unchanged: that version has exactly this content"
+    text.say(f"{said} ({text.plural(record.tree.files, 'file')}, {text.size(record.tree.bytes)})", settings)
+
+
+@package.command("list", cls=Command)
+@pass_settings
+def list_(settings: Settings) -> None:
+    """All packages, each with its newest version."""
+    from pkgrun.cli import pages
+
+    workspace = settings.workspace()
+    found = [workspace.versions(name) for name in workspace.packages()]
+    if settings.json:
+        listed = [
+            {"package": one[-1].package, "newest": str(one[-1].version), "versions": len(one)}
+            for one in found
+        ]
+        text.emit({"packages": listed})
+    elif found:
+        pages.package_list([(one[-1], len(one)) for one in found])
+    else:
+        text.say("no packages yet; `pkgrun package add FOLDER` imports one", settings)
+
+
+@package.command(cls=Command)
+@click.argument("name", metavar="NAME[@V]", shell_complete=complete_package)
+@pass_settings
+def show(settings: Settings, name: str) -> None:
+    """A package's versions and who came from whom; with @V everything about one version."""
+    from pkgrun.cli import pages
+
+    workspace = settings.workspace()
+    if "@" in name:
+        record = workspace.version(name)
+        text.emit(pages.dump(record)) if settings.json else pages.version_page(record)
+        return
+    records = workspace.versions(name)
+    if settings.json:
+        text.emit({"package": name, "versions": [pages.dump(record) for record in records]})
+    else:
+        pages.package_page(records)
+
+
+@package.command(cls=Command)
+@click.argument("name", metavar="NAME@V", shell_complete=complete_package)
+@pass_settings
+def files(settings: Settings, name: str) -> None:
+    """The files of a version: digest, size, path."""
+    found = list(settings.workspace().files(name))
+    if settings.json:
+        text.emit({"files": [entry.written() | {"path": text.shown(path)} for path, entry in found]})
+        return
+    for path, entry in found:
+        mark = {"dir": "/", "symlink": f" -> {text.line(entry.target)}"}.get(
+            entry.kind, "*" if entry.executable else ""
+        )
+        click.echo(
+            f"{entry.digest[7:19] or '-':<12}  {entry.bytes:>12,}  {text.line(text.shown(path))}{mark}"
+        )
+
+
+@package.command(cls=Command)
+@click.argument("path", type=click.Path())
+@click.option("--name", help="The name it would have; else the folder's.")
+@pass_settings
+def check(settings: Settings, path: str, name: str | None) -> None:
+    """Say what a package folder can do and what is wrong with it, without importing or running it."""
+    from pkgrun.packages.contract import check as check_package
+    from pkgrun.packages.sources import locate
+
+    folder = Path(locate(path))
+    report = check_package(folder, name or folder.name)
+    if settings.json:
+        from dataclasses import asdict
+
+        text.emit(asdict(report) | {"usable": report.usable})
+    else:
+        for problem in report.problems:
+            click.echo(f"{problem.severity}: {text.plain(str(problem))}")
+        click.echo(f"pipelines: {', '.join(report.pipelines) or 'none'}")
+        click.echo(f"serving: {'yes' if report.servable else 'no'}")
+    if not report.usable:
+        raise text.Shown(4)

@@ -1,0 +1,126 @@
+"""`pkgrun run`: runs, their logs, results and artifacts."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from pkgrun.cli import text
+from pkgrun.cli.options import Command, Settings, common, pass_settings
+from pkgrun.cli.shell import complete_run
+
+
+@click.group()
+@common
+def run() -> None:
+    """Look at runs, their logs, results and artifacts. An ID may be cut to what tells it from others."""
+
+
+@run.command("list", cls=Command)
+@click.option("-n", "--limit", type=click.IntRange(1), default=30, show_default=True, help="So many at most.")
+@click.option("--all", "everything", is_flag=True, help="All of them, imports too.")
+@pass_settings
+def list_(settings: Settings, limit: int, everything: bool) -> None:
+    """Runs, the newest first."""
+    from pkgrun.cli import pages
+
+    workspace = settings.workspace()
+    records = list(workspace.runs(limit=None if everything else limit, imports=everything))
+    if settings.json:
+        text.emit({"runs": [pages.run_document(record, workspace.url) for record in records]})
+    elif records:
+        pages.run_list(records)
+    else:
+        text.say("no runs yet; `pkgrun train` makes one", settings)
+
+
+@run.command(cls=Command)
+@click.argument("run_id", metavar="ID", shell_complete=complete_run)
+@pass_settings
+def show(settings: Settings, run_id: str) -> None:
+    """Everything about a run on one page."""
+    from pkgrun.cli import pages
+
+    workspace = settings.workspace()
+    found = workspace.run(run_id)
+    if settings.json:
+        text.emit(pages.run_document(found.record(), workspace.url))
+    else:
+        pages.run_page(found.record(), found.log(), workspace.url)
+
+
+@run.command(cls=Command)
+@click.argument("run_id", metavar="ID", shell_complete=complete_run)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+@pass_settings
+def logs(settings: Settings, run_id: str, follow: bool) -> None:
+    """What the package's code wrote; with -v phases and times too, with --json the events as JSON lines."""
+    from pkgrun.observe import Log, Notice, Phase
+    from pkgrun.runs.journal import decode, encode
+
+    found = settings.workspace().run(run_id)
+    lines = found.log().split(b"\n")
+    for event in found.events() if follow else (decode(line) for line in lines if line):
+        if event is None:
+            continue
+        if settings.json:
+            sys.stdout.buffer.write(encode(event) or b"")
+        elif isinstance(event, Log):
+            click.echo(_stamp(event.at, settings) + text.line(event.text))
+        elif settings.verbose and isinstance(event, Phase):
+            click.echo(f"{_stamp(event.at, settings)}-- {event.name}")
+        elif settings.verbose and isinstance(event, Notice):
+            click.echo(f"-- {text.line(event.message)}")
+        sys.stdout.flush()
+
+
+def _stamp(at: float, settings: Settings) -> str:
+    from datetime import UTC, datetime
+
+    if not settings.verbose:
+        return ""
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3] + " "
+
+
+@run.command(cls=Command)
+@click.argument("run_id", metavar="ID", shell_complete=complete_run)
+@pass_settings
+def results(settings: Settings, run_id: str) -> None:
+    """The run's _results.json, as the vendor's readers expect it."""
+    from pkgrun.cli import pages
+    from pkgrun.errors import NotFound
+    from pkgrun.runs.results import results as results_of
+
+    workspace = settings.workspace()
+    record = workspace.run(run_id).record()
+    found = results_of(record, workspace.url)
+    if found is None:
+        raise NotFound(f"the run {record.run} has no results: it is {record.status}", run_id=record.run)
+    text.emit(pages.dump(found))
+
+
+@run.command(cls=Command)
+@click.argument("run_id", metavar="ID", shell_complete=complete_run)
+@click.option(
+    "--out", metavar="DIR", type=click.Path(), help="Write them into this folder, which must be new or empty."
+)
+@pass_settings
+def artifacts(settings: Settings, run_id: str, out: str | None) -> None:
+    """What the run left in its artifacts folder: a list, or with --out the files."""
+    workspace = settings.workspace()
+    if out is not None:
+        count = workspace.export_artifacts(run_id, out)
+        if settings.json:
+            text.emit({"files": count, "out": out})
+        else:
+            text.say(f"{text.plural(count, 'file')} written to {out}", settings)
+        return
+    found = workspace.artifacts(run_id)
+    if settings.json:
+        text.emit({"artifacts": [entry.written() | {"path": text.shown(path)} for path, entry in found]})
+        return
+    for path, entry in found:
+        click.echo(
+            f"{text.size(entry.bytes):>9}  {text.line(text.shown(path))}{'/' if entry.kind == 'dir' else ''}"
+        )

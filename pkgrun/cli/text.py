@@ -1,0 +1,144 @@
+"""Words for people: errors, sizes, times, and the harmless form of whatever others wrote."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from pkgrun.cli.options import Settings
+    from pkgrun.errors import PkgrunError
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Shown(Exception):
+    """An end of which everything has been said."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def plain(text: str) -> str:
+    """Text that a terminal only shows: control characters become visible, lines and tabs stay."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def line(text: str) -> str:
+    """The same on one line."""
+    return plain(text).replace("\n", "\\n").replace("\t", " ")
+
+
+def colours(stream: Any = None) -> bool:
+    """Whether a stream wants colours."""
+    stream = stream or sys.stderr
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def say(message: str, settings: Settings) -> None:
+    """A remark, on standard error."""
+    if not settings.quiet:
+        click.echo(plain(message), err=True)
+
+
+def _label(word: str, code: str) -> str:
+    return f"\x1b[{code}m{word}\x1b[0m" if colours() else word
+
+
+def show_error(error: PkgrunError, settings: Settings) -> None:
+    """What happened, to which thing, and the way out."""
+    if settings.json:
+        document: dict[str, Any] = {
+            "error": {"kind": error.kind, "message": error.message, "hint": error.hint}
+        }
+        if error.run_id:
+            document["run_id"] = error.run_id
+        emit(document)
+    click.echo(f"{_label('error:', '1;31')} {plain(error.message)}", err=True)
+    if error.hint:
+        click.echo(f"{_label('hint:', '1;36')} {plain(error.hint)}", err=True)
+
+
+def show_usage(error: click.ClickException, settings: Settings) -> None:
+    """A call that click refused."""
+    if settings.json:
+        emit({"error": {"kind": "usage", "message": error.format_message(), "hint": None}})
+    click.echo(f"{_label('error:', '1;31')} {plain(error.format_message())}", err=True)
+    ctx = getattr(error, "ctx", None)
+    if ctx is not None:
+        click.echo(f"{_label('hint:', '1;36')} `{ctx.command_path} --help` shows how it is called", err=True)
+
+
+def show_bug(error: BaseException, settings: Settings) -> int:
+    """Something that must not happen; the exit code."""
+    if settings.json:
+        emit({"error": {"kind": "bug", "message": f"{type(error).__name__}: {error}", "hint": None}})
+    click.echo("".join(traceback.format_exception(error)), err=True)
+    click.echo(f"{_label('error:', '1;31')} this is a bug in pkgrun, not in your package", err=True)
+    return 70
+
+
+def emit(document: Any) -> None:
+    """One JSON document on standard output."""
+    import orjson
+
+    data = orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data + b"\n")
+
+
+def size(count: float) -> str:
+    """Bytes for reading: `512 B`, `1.2 MB`; powers of a thousand."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 99.5 else f"{count:.1f} {unit}"
+        count /= 1000
+    return ""
+
+
+def duration(seconds: float) -> str:
+    """A stretch of time for reading: `42 ms`, `3.1 s`, `2 min 5 s`, `3 h 12 min`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(at: datetime) -> str:
+    """A time for reading, in this machine's zone."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def number(value: float) -> str:
+    """A metric for reading."""
+    return f"{value:.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.4g}"
+
+
+def plural(count: int, word: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{count:,} {word}" + ("" if count == 1 else "s")
+
+
+def interactive() -> bool:
+    """Whether the terminal can redraw."""
+    return os.environ.get("TERM") not in (None, "", "dumb")
+
+
+def shown(path: str) -> str:
+    """A path as text, whatever bytes it is made of."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

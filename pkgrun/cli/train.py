@@ -1,0 +1,138 @@
+"""`pkgrun train`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from pkgrun.cli import text
+from pkgrun.cli.options import EXIT_CODES, Command, Settings, pass_settings
+from pkgrun.cli.shell import complete_package
+
+
+@click.command(cls=Command, epilog=EXIT_CODES)
+@click.argument("package", metavar="NAME[@V]|FOLDER", shell_complete=complete_package)
+@click.option(
+    "--data", metavar="PATH", type=click.Path(), help="The dataset, a file or folder; it appears at data/."
+)
+@click.option("--env", "-e", metavar="K=V", multiple=True, help="A parameter; again for more.")
+@click.option("--env-file", metavar="FILE", type=click.Path(), multiple=True, help="Parameters, K=V a line.")
+@click.option(
+    "--secret",
+    metavar="NAME[=@FILE|=-]",
+    multiple=True,
+    help="A variable whose value is never recorded: from the environment, a file or standard input.",
+)
+@click.option("--save-training-data", is_flag=True, help="Keep a snapshot of the dataset.")
+@click.option("--gpu", is_flag=True, help="Let the code see this machine's accelerators.")
+@click.option("--timeout", metavar="SECONDS", type=float, help="How long the package's code may take.")
+@click.option("--python", metavar="VERSION", help="The Python of its environment, such as 3.12, or a path.")
+@click.option(
+    "--environment",
+    type=click.Choice(["isolated", "current"]),
+    default="isolated",
+    show_default=True,
+    help="An environment made from its requirements, or the Python at hand.",
+)
+@click.option("--upgrade", is_flag=True, help="Resolve the requirements anew.")
+@click.option("--description", metavar="TEXT", help="Kept with the new version.")
+@click.option("--tag", metavar="K=V", multiple=True, help="Kept with the new version; again for more.")
+@click.option("--keep-workdir", is_flag=True, help="Leave the work directory, and say where it is.")
+@pass_settings
+def train(settings: Settings, /, package: str, **options: Any) -> None:
+    """Train a package version into the next one.
+
+    NAME alone is the package's newest version, NAME@1 the newest of major 1. A FOLDER is imported first, unless the
+    package has a version of that content already.
+    """
+    from pkgrun.cli import display
+
+    workspace = settings.workspace(create=True)
+    with display.of(settings) as shown:
+        signal.signal(signal.SIGTERM, _terminated)
+        run = workspace.train(
+            package,
+            data=options["data"],
+            env=_parameters(options["env"], options["env_file"]),
+            secrets=_secrets(options["secret"]),
+            save_training_data=options["save_training_data"],
+            gpu=options["gpu"],
+            timeout=options["timeout"],
+            python=options["python"],
+            environment=options["environment"],
+            upgrade=options["upgrade"],
+            description=options["description"],
+            tags=pairs(options["tag"], "--tag"),
+            keep_workdir=options["keep_workdir"],
+            observer=shown,
+        )
+        shown.run(run.id)
+        ended = _wait(run)
+    _finish(settings, run, ended)
+
+
+def _terminated(number: int, frame: object) -> NoReturn:
+    raise text.Terminated
+
+
+def _wait(run: Any) -> BaseException | None:
+    """Wait for the end; what interrupted or failed it."""
+    from pkgrun.errors import PkgrunError
+
+    try:
+        run.wait()
+    except KeyboardInterrupt as stopped:
+        return stopped
+    except (PkgrunError, text.Terminated) as failed:
+        return failed
+    return None
+
+
+def _finish(settings: Settings, run: Any, ended: BaseException | None) -> None:
+    from pkgrun.cli import pages
+    from pkgrun.errors import PkgrunError
+
+    record = run.record()
+    if not record.final and ended is not None:
+        raise ended
+    if settings.json:
+        text.emit(pages.run_document(record, settings.workspace().url))
+    elif record.status == "successful":
+        pages.trained(record)
+    if record.status != "successful":
+        pages.failure(record, run.log())
+    if isinstance(ended, PkgrunError):
+        raise text.Shown(ended.exit_code)
+    if ended is not None:
+        raise ended
+
+
+def pairs(given: tuple[str, ...], option: str) -> dict[str, str]:
+    """`K=V` words as a mapping."""
+    found = {}
+    for word in given:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise click.UsageError(f"{option} {word!r} is not of the form K=V")
+        found[key] = value
+    return found
+
+
+def _parameters(given: tuple[str, ...], files: tuple[str, ...]) -> dict[str, str]:
+    from pkgrun.worker.variables import read_env_file
+
+    found: dict[str, str] = {}
+    for file in files:
+        found |= read_env_file(Path(file))
+    return found | pairs(given, "--env")
+
+
+def _secrets(given: tuple[str, ...]) -> dict[str, str]:
+    from pkgrun.worker.secrets import resolve
+
+    return resolve(given, os.environ, sys.stdin.buffer) if given else {}
