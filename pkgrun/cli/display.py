@@ -152,11 +152,12 @@ class Picture(Silent):
                 self._note(message, hint)
 
     def _note(self, message: str, hint: str | None) -> None:
-        self._console.print("[yellow]note:[/] ", end="")
-        self._console.print(text.plain(message), markup=False)
+        from rich.text import Text
+
+        # Whole lines at once: the live picture takes back what stands on an unfinished one.
+        self._console.print(Text.assemble(("note: ", "yellow"), text.plain(message)))
         if hint:
-            self._console.print("[cyan]hint:[/] ", end="")
-            self._console.print(text.plain(hint), markup=False)
+            self._console.print(Text.assemble(("hint: ", "cyan"), text.plain(hint)))
 
     def _draw(self) -> Group:
         from rich.console import Group

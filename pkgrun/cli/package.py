@@ -30,7 +30,7 @@ def add(
     """Import a folder as the next major version, unless a version has its content already."""
     from pkgrun.cli import display, pages
 
-    imported = settings.workspace(create=True).add(
+    imported = settings.workspace(create=Path(folder).expanduser().is_dir()).add(
         folder, name=name, description=description, tags=pairs(tag, "--tag"), observer=display.of(settings)
     )
     record = imported.record

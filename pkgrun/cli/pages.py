@@ -28,6 +28,8 @@ STYLES = {
     "scheduled": ("…", "cyan"),
 }
 
+_ENDS = {"killed": "was stopped", "timed-out": "ran out of time", "lost": "was lost"}
+
 _TAIL = 20
 
 
@@ -111,15 +113,11 @@ def _print_error(page: Console, record: RunRecord) -> None:
     error = record.error
     if error is None:
         return
-    where = f" in the phase {error.phase}" if error.phase else ""
     if error.traceback:
         page.print(text.plain(error.traceback.rstrip()), style="dim")
-    page.print(
-        f"error: the run {record.status}{where}: ".replace("run failed", "run failed"),
-        style="bold red",
-        end="",
-    )
-    page.print(text.plain(error.message))
+    page.print("error: ", style="bold red", end="")
+    page.print(f"{record.package} {record.parent or ''} {_ENDS.get(record.status, record.status)}: ", end="")
+    page.print(text.plain(error.message) + (f" (phase {error.phase})" if error.phase else ""))
     if error.hint:
         page.print("hint: ", style="bold cyan", end="")
         page.print(text.plain(error.hint))

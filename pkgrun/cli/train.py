@@ -52,7 +52,7 @@ def train(settings: Settings, /, package: str, **options: Any) -> None:
     """
     from pkgrun.cli import display
 
-    workspace = settings.workspace(create=True)
+    workspace = settings.workspace(create=os.path.isdir(os.path.expanduser(package)))
     with display.of(settings) as shown:
         signal.signal(signal.SIGTERM, _terminated)
         run = workspace.train(

@@ -176,7 +176,9 @@ class _Reader:
         if not statement.level:
             return self._place(statement.module or "")
         above = module.package
-        if statement.level > len(above):
+        # In a module at the root even `from .x` fails; that is reported by its line, and x is what was meant.
+        meant = statement.module and not above and statement.level == 1
+        if statement.level > len(above) and not meant:
             return Opaque(f"{module.file}:{statement.lineno} imports from above the package")
         base = above[: len(above) - statement.level + 1]
         return self._place(".".join([*base, *([statement.module] if statement.module else [])]))

@@ -232,6 +232,7 @@ class _Entry:
     file: str
     methods: tuple[str, ...]
     everything: tuple[str, ...]
+    sources: Sources
     module: Module | Unreadable | None
     main: Outline | Opaque | NoClass | Unreadable | None
 
@@ -250,14 +251,13 @@ def check(root: Path, name: str | None = None) -> Report:
     Raises PackageInvalid when `root` is not a readable folder; everything else is a Problem of the Report.
     """
     top = _listing(root)
-    sources = Sources(root)
     entries = (
-        _entry(sources, TRAIN_FILE, TRAIN_METHODS, tuple(PIPELINES)),
-        _entry(sources, MAIN_FILE, MAIN_METHODS, (SERVING,)),
+        _entry(root, TRAIN_FILE, TRAIN_METHODS, tuple(PIPELINES)),
+        _entry(root, MAIN_FILE, MAIN_METHODS, (SERVING,)),
     )
     found = chain(
         _name(name, top),
-        *(_entry_problems(sources, entry, top) for entry in entries),
+        *(_entry_problems(entry, top) for entry in entries),
         _hidden_folders(top),
     )
     return _report(tuple(found), entries[0], top)
@@ -289,13 +289,14 @@ def _requirements(top: Mapping[str, bool]) -> str | None:
     return next((file for file in files if top.get(file) is False), None)
 
 
-def _entry(sources: Sources, file: str, methods: tuple[str, ...], everything: tuple[str, ...]) -> _Entry:
+def _entry(root: Path, file: str, methods: tuple[str, ...], everything: tuple[str, ...]) -> _Entry:
+    sources = Sources(root)
     module = sources.read(file)
     main = outline(sources, module, MAIN_CLASS) if isinstance(module, Module) else None
-    return _Entry(file, methods, everything, module, main)
+    return _Entry(file, methods, everything, sources, module, main)
 
 
-def _entry_problems(sources: Sources, entry: _Entry, top: Mapping[str, bool]) -> Iterator[Problem]:
+def _entry_problems(entry: _Entry, top: Mapping[str, bool]) -> Iterator[Problem]:
     match entry.module:
         case None:
             yield Problem("warning", entry.file, None, "the package has no such file", entry.everything)
@@ -304,8 +305,8 @@ def _entry_problems(sources: Sources, entry: _Entry, top: Mapping[str, bool]) ->
         case Module() as module:
             yield from _class(entry)
             yield from _relative_imports(entry, module)
-            yield from _requirements_missing(sources, entry, module, top)
-            yield from _hidden_imports(sources, entry, module)
+            yield from _requirements_missing(entry, module, top)
+            yield from _hidden_imports(entry, module)
             if entry.file == TRAIN_FILE:
                 yield from _training_on_import(module)
 
@@ -377,26 +378,26 @@ def _relative_imports(entry: _Entry, module: Module) -> Iterator[Problem]:
         yield Problem("error", entry.file, line, message, entry.everything)
 
 
-def _requirements_missing(
-    sources: Sources, entry: _Entry, module: Module, top: Mapping[str, bool]
-) -> Iterator[Problem]:
+def _requirements_missing(entry: _Entry, module: Module, top: Mapping[str, bool]) -> Iterator[Problem]:
     accepted = (
         (REQUIREMENTS_FILE,) if entry.file == MAIN_FILE else (TRAIN_REQUIREMENTS_FILE, REQUIREMENTS_FILE)
     )
     if any(top.get(file) is False for file in accepted):
         return
-    if needed := foreign(sources, module):
+    if needed := foreign(entry.sources, module):
         named = ", ".join(f"{name} (line {line})" for name, line in needed.items())
         message = f"imports {named}, and there is no {' or '.join(reversed(accepted))} to install it from"
         yield Problem("warning", entry.file, min(needed.values()), message)
 
 
-def _hidden_imports(sources: Sources, entry: _Entry, module: Module) -> Iterator[Problem]:
+def _hidden_imports(entry: _Entry, module: Module) -> Iterator[Problem]:
     if entry.file != TRAIN_FILE:
         return
     for name, line in imported(module):
         folder = name.partition(".")[0]
-        hidden = folder in HIDDEN_FOLDERS and (sources.root / folder).is_dir() and sources.has(name)
+        hidden = (
+            folder in HIDDEN_FOLDERS and (entry.sources.root / folder).is_dir() and entry.sources.has(name)
+        )
         if hidden:
             message = f"imports {name}, and a run may hide {folder}/ behind its own folder"
             yield Problem("warning", entry.file, line, message)

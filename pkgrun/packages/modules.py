@@ -82,9 +82,10 @@ Place = Module | Unreadable | Compiled | Namespace
 
 @dataclass(slots=True)
 class Sources:
-    """The source files below one root, each read at most once."""
+    """The source files below one root, each folder listed and each file read at most once."""
 
     root: Path
+    _listed: dict[Path, list[str]] = field(default_factory=dict)
     _read: dict[str, Module | Unreadable | None] = field(default_factory=dict)
     _bytes: int = 0
 
@@ -107,8 +108,8 @@ class Sources:
         """A folder with `__init__.py` goes before a module, a module before a folder without, as in Python."""
         *above, last = name.split(".")
         folder = self.root.joinpath(*above)
-        entries = _names(folder)
-        inside = _names(folder / last) if last in entries else []
+        entries = self._names(folder)
+        inside = self._names(folder / last) if last in entries else []
         if "__init__.py" in inside:
             return "/".join([*above, last, "__init__.py"])
         if any(entry.startswith(f"{last}.") and entry.endswith(_COMPILED) for entry in entries):
@@ -116,6 +117,14 @@ class Sources:
         if f"{last}.py" in entries:
             return "/".join([*above, f"{last}.py"])
         return Namespace(name) if any(entry.endswith(".py") for entry in inside) else None
+
+    def _names(self, folder: Path) -> list[str]:
+        if folder not in self._listed:
+            try:
+                self._listed[folder] = os.listdir(folder)
+            except OSError:
+                self._listed[folder] = []
+        return self._listed[folder]
 
     def _parse(self, file: str) -> Module | Unreadable | None:
         try:
@@ -237,10 +246,3 @@ def _stored(target: ast.expr) -> Iterator[str]:
 def is_standard(name: str) -> bool:
     """Whether the dotted name belongs to the standard library of the running Python."""
     return name.partition(".")[0] in sys.stdlib_module_names
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []

@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 from pkgrun.errors import Killed, PkgrunError
-from pkgrun.observe import Event, Observer
+from pkgrun.observe import Event, Notice, Observer
 from pkgrun.records import Blob, Facts, Outcome, RunError, RunRecord, Tree, VersionEntry
 from pkgrun.runs import recover, steps
 from pkgrun.runs.course import Course
@@ -16,7 +16,7 @@ from pkgrun.runs.journal import Journal
 from pkgrun.runs.order import Order
 from pkgrun.runs.place import Place, place
 from pkgrun.runs.results import run_error
-from pkgrun.runs.verdict import DECISIONS, verdict
+from pkgrun.runs.verdict import DECISIONS
 from pkgrun.store import operations
 from pkgrun.store.root import Store
 from pkgrun.worker.secrets import Masker
@@ -55,6 +55,8 @@ def run(
             journal(event)
 
         course = Course(note)
+        if order.keep_workdir:
+            note(Notice(f"the work directory stays: {at.package}"))
         result = _attempt(store, order, at, course, stop)
         course.enter("commit")
         outcome = _outcome(order, result, _facts(store, course, at))
@@ -73,11 +75,7 @@ def _attempt(store: Store, order: Order, at: Place, course: Course, stop: Stop) 
         _stopped(stop)
         ended = steps.call(order, at, course, environment, stop)
         leak = steps.collect_artifacts(store, order, at, course)
-        return (
-            verdict(ended, timeout=order.request.timeout, dataset=order.source is not None)
-            or leak
-            or steps.collect_package(store, order, at, course)
-        )
+        return steps.judge(order, at, ended) or leak or steps.collect_package(store, order, at, course)
     except PkgrunError as error:
         return run_error(error, course.phase)
 

@@ -139,6 +139,8 @@ class LiveRun(Run):
         self._opened = threading.Event()
         self._record: RunRecord | None = None
         self._failure: BaseException | None = None
+        # Not Thread.join: in CPython before 3.13 an interrupted join takes the thread for ended.
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(work,), name=f"pkgrun-{run[:8]}")
         self._thread.start()
 
@@ -149,6 +151,7 @@ class LiveRun(Run):
             self._failure = error
         finally:
             self._opened.set()
+            self._ended.set()
 
     def opened(self, journal: Journal) -> None:
         """The engine has a journal now."""
@@ -170,18 +173,18 @@ class LiveRun(Run):
         try:
             return journal.read(offset)
         except FileNotFoundError:
-            self._thread.join()
+            self._ended.wait()
             return self.log()[offset:]
 
     def wait(self, timeout: float | None = None) -> RunResult:
         try:
-            self._thread.join(timeout)
+            ended = self._ended.wait(timeout)
         except BaseException:
             # Whoever interrupts the waiting does not want the run to go on behind their back.
             self.kill()
-            self._thread.join()
+            self._ended.wait()
             raise
-        if self._thread.is_alive():
+        if not ended:
             raise Temporary(f"the run {self.id} has not ended yet", run_id=self.id)
         if self._failure is not None:
             raise self._failure

@@ -22,6 +22,7 @@ from pkgrun.records import Usage as UsageRecord
 from pkgrun.runs.course import Course
 from pkgrun.runs.order import Order
 from pkgrun.runs.place import Place
+from pkgrun.runs.verdict import verdict
 from pkgrun.store import trees
 from pkgrun.store.checkout import checkout
 from pkgrun.store.objects import shown
@@ -140,6 +141,11 @@ def call(order: Order, at: Place, course: Course, environment: Environment, stop
         gpu=order.request.gpu,
     )
     course.hash_seed = variables["PYTHONHASHSEED"]
+    if environment.mode == "isolated":
+        # As an activated environment would: `python` and the tools of the requirements are its own.
+        home = environment.python.parent
+        variables["PATH"] = os.pathsep.join([str(home), variables.get("PATH", os.defpath)])
+        variables["VIRTUAL_ENV"] = str(home.parent)
     job = Job(
         python=environment.python,
         workdir=Path(at.package),
@@ -155,6 +161,11 @@ def call(order: Order, at: Place, course: Course, environment: Environment, stop
         peak_memory_bytes=ended.usage.peak_memory_bytes, cpu_seconds=ended.usage.cpu_seconds
     )
     return ended
+
+
+def judge(order: Order, at: Place, ended: Exit) -> RunError | None:
+    """Whether the package's code failed."""
+    return verdict(ended, workdir=at.package, timeout=order.request.timeout, dataset=order.source is not None)
 
 
 def collect_artifacts(store: Store, order: Order, at: Place, course: Course) -> RunError | None:

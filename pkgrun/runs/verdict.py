@@ -9,25 +9,25 @@ from pkgrun.records import Decision, RunError
 from pkgrun.worker.supervisor import Exit
 
 
-def verdict(ended: Exit, *, timeout: float | None, dataset: bool) -> RunError | None:
+def verdict(ended: Exit, *, workdir: str, timeout: float | None, dataset: bool) -> RunError | None:
     """Why the run makes no version, or None if it may."""
     if ended.reason == "finished":
         return None
     if ended.reason == "timed-out":
         return RunError(
             kind=TimedOut.kind,
-            message=f"the run did not end within {timeout:g} s (it was in {_phase(ended)})",
+            message=f"{_phase(ended)} did not end within {timeout:g} s",
             hint="give it more time with --timeout",
             phase=ended.phase,
         )
     if ended.reason == "killed":
         return RunError(
-            kind=Killed.kind, message=f"the run was stopped in {_phase(ended)}", phase=ended.phase
+            kind=Killed.kind, message=f"somebody stopped it in {_phase(ended)}", phase=ended.phase
         )
-    return _users(ended, dataset=dataset)
+    return _users(ended, workdir=workdir, dataset=dataset)
 
 
-def _users(ended: Exit, *, dataset: bool) -> RunError:
+def _users(ended: Exit, *, workdir: str, dataset: bool) -> RunError:
     failure = ended.failure
     hint = _HINTS.get(ended.reason)
     if failure and failure.type == "FileNotFoundError" and not dataset:
@@ -37,7 +37,8 @@ def _users(ended: Exit, *, dataset: bool) -> RunError:
         message=f"{_phase(ended)} {_what(ended)}",
         hint=hint,
         phase=failure.phase if failure else ended.phase,
-        traceback=failure.traceback if failure else None,
+        # The work directory is gone when this is read: paths in it are shown as the package's own.
+        traceback=failure.traceback.replace(workdir + "/", "") if failure else None,
     )
 
 

@@ -77,7 +77,7 @@ def _make(backend: LocalBackend, location: str, *, create: bool) -> StoreRecord:
     if not create:
         raise NotFound(
             f"there is no store at {location}",
-            hint="`pkgrun train` or `pkgrun package add` makes one; --store or PKGRUN_STORE names another",
+            hint="`pkgrun train FOLDER` or `pkgrun package add FOLDER` makes one; --store or PKGRUN_STORE names another",
         )
     try:
         os.makedirs(backend.root, exist_ok=True)

@@ -224,9 +224,9 @@ def test_urls_are_kept_without_secrets(url: str, public: str) -> None:
 
 @pytest.fixture
 def canary(tmp_path: Path) -> Path:
-    """A program that leaves a trace when it runs; the trace is `canary.ran`."""
+    """A program that leaves a trace when it runs, `canary.ran`; as a filter (without arguments) it changes nothing."""
     program = tmp_path / "canary"
-    program.write_text(f'#!/bin/sh\ntouch "{tmp_path}/canary.ran"\ncat\n')
+    program.write_text(f'#!/bin/sh\ntouch "{tmp_path}/canary.ran"\n[ $# = 0 ] && cat\nexit 0\n')
     program.chmod(0o755)
     return program
 

@@ -403,7 +403,7 @@ def test_a_flood_of_output_is_bounded(tmp_path: Path, megabytes: int) -> None:
 
 
 def test_a_fork_bomb_of_limited_size_is_cleared(tmp_path: Path, canary: str) -> None:
-    body = "for _ in range(7): os.fork()\nif os.getppid() != 1: mark('x')\ntime.sleep(1000)"
+    body = "for _ in range(7): os.fork()\ntime.sleep(1000)"
     trial = tried(package(tmp_path, trained(body)), env=environment(CANARY=canary), timeout=1.5, grace=0.2)
     assert trial.exit.reason == "timed-out"
     assert sys.platform != "linux" or alive(canary) == []
