@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ STYLES = {
 }
 
 _ENDS = {"killed": "was stopped", "timed-out": "ran out of time", "lost": "was lost"}
+
+_TELLING = re.compile("held|valid|test|accuracy|auc|f1|score|r2|loss|error|rmse|mae", re.IGNORECASE)
 
 _TAIL = 20
 
@@ -70,8 +73,8 @@ def trained(record: RunRecord) -> None:
     facts = record.facts
     page.print(f"{record.package} {record.version}", style="bold green", end="")
     page.print(f"  trained from {record.parent}" + (f" in {_took(facts)}" if facts else ""))
-    for name, value in _metrics(facts):
-        page.print(f"  {text.line(name):<28} {value}")
+    for row in _metric_rows(facts):
+        page.print(f"  {row}")
     if facts and facts.changes:
         page.print(f"  {_summary(facts.changes)}", style="dim")
     page.print(f"  pkgrun run show {record.run[:13]}", style="dim")
@@ -83,6 +86,12 @@ def _took(facts: Facts) -> str:
 
 def _metrics(facts: Facts | None) -> list[tuple[str, str]]:
     return [(name, text.number(value)) for name, value in (facts.metrics or {}).items()] if facts else []
+
+
+def _metric_rows(facts: Facts | None) -> list[str]:
+    metrics = [(text.line(name), value) for name, value in _metrics(facts)]
+    width = max((len(name) for name, _ in metrics), default=0)
+    return [f"{name:<{width}}  {value}" for name, value in metrics]
 
 
 def _summary(changes: Changes) -> str:
@@ -137,9 +146,7 @@ def run_page(record: RunRecord, log: bytes, store: str) -> None:
     _table(page, _run_rows(record, store))
     if record.facts:
         _phases(page, record.facts)
-        _listing(
-            page, "metrics", [f"{text.line(name):<32} {value}" for name, value in _metrics(record.facts)]
-        )
+        _listing(page, "metrics", _metric_rows(record.facts))
         if record.facts.changes:
             _changes(page, record.facts.changes)
         _listing(page, "warnings", [text.plain(warning) for warning in record.facts.warnings])
@@ -309,14 +316,16 @@ def run_list(records: list[RunRecord]) -> None:
 
 
 def _score(record: RunRecord) -> str:
-    """The run's score, else its first metric."""
+    """The run's score, else the metric that most looks like one."""
     facts = record.facts
     if facts is None:
         return ""
     if facts.score is not None:
         return text.number(facts.score)
-    first = next(iter(_metrics(facts)), None)
-    return f"{text.line(first[0])} {first[1]}" if first else ""
+    metrics = _metrics(facts)
+    telling = (pair for pair in metrics if _TELLING.search(pair[0]))
+    chosen = next(telling, metrics[0] if metrics else None)
+    return f"{text.line(chosen[0])} {chosen[1]}" if chosen else ""
 
 
 def package_list(newest: list[tuple[VersionRecord, int]]) -> None:

@@ -1,0 +1,1 @@
+"""The program as a whole: its processes, its files, its terminal."""

@@ -1,0 +1,1 @@
+"""Whole sessions with the command line, as text."""
