@@ -32,7 +32,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from pkgrun.errors import PkgrunError
     from pkgrun.observe import Event, Log, Notice, Observer, Phase, Progress
-    from pkgrun.packages.contract import check
+    from pkgrun.packages.inspection import check
     from pkgrun.records import RunRecord, Version, VersionRecord
     from pkgrun.runs.handle import Run, RunResult
     from pkgrun.workspace import Workspace, open
@@ -45,7 +45,7 @@ _HOMES = {
     "Observer": "observe",
     "Phase": "observe",
     "Progress": "observe",
-    "check": "packages.contract",
+    "check": "packages.inspection",
     "RunRecord": "records",
     "Version": "records",
     "VersionRecord": "records",

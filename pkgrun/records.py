@@ -38,7 +38,7 @@ RunId = Annotated[
     str, Field(pattern=RUN_ID_PATTERN, description="A UUIDv7: sorts by the time the run began.")
 ]
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN, description="SHA-256 of the bytes, in hexadecimal.")]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
 class Version(NamedTuple):

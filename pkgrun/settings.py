@@ -68,9 +68,11 @@ def _table(file: str, path: tuple[str, ...]) -> dict[str, str] | None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is not TOML: {error}") from error
     for part in path:
-        if part not in table:
+        table = table.get(part)
+        if table is None:
             return None
-        table = table[part]
+        if not isinstance(table, dict):
+            raise UsageError(f"{file}: {part} is no table")
     for name, value in table.items():
         if name not in _KEYS or not isinstance(value, str):
             raise UsageError(

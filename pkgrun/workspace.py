@@ -6,7 +6,7 @@ import getpass
 import os
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pkgrun import __version__
 from pkgrun.errors import Conflict, NotFound
@@ -14,13 +14,15 @@ from pkgrun.observe import Observer, silent
 from pkgrun.records import Actor, RunRecord, Tree, VersionRecord
 from pkgrun.runs import launch, lookup, recover
 from pkgrun.runs.handle import Run
-from pkgrun.runs.importing import Imported, bring_in
 from pkgrun.runs.launch import Wish
 from pkgrun.settings import cache_folder, store_location
 from pkgrun.store import numbers, operations, trees
 from pkgrun.store.checkout import checkout
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.trees import Entry
+
+if TYPE_CHECKING:
+    from pkgrun.runs.importing import Imported
 
 
 def open(store: str | os.PathLike[str] | None = None, *, create: bool = True) -> Workspace:
@@ -64,6 +66,8 @@ class Workspace:
             PackageInvalid: it can neither run a pipeline nor serve.
             InvalidName, NotFound, PermissionDenied, Temporary: as their names say; the message names the thing.
         """
+        from pkgrun.runs.importing import bring_in
+
         return bring_in(
             self._store,
             os.fspath(folder),

@@ -105,7 +105,7 @@ def files(settings: Settings, name: str) -> None:
 @pass_settings
 def check(settings: Settings, path: str, name: str | None) -> None:
     """Say what a package folder can do and what is wrong with it, without importing or running it."""
-    from pkgrun.packages.contract import check as check_package
+    from pkgrun.packages.inspection import check as check_package
     from pkgrun.packages.sources import locate
 
     folder = Path(locate(path))

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from pkgrun.cli import text
 from pkgrun.observe import Log
 from pkgrun.runs.journal import decode
@@ -68,16 +70,20 @@ def dump(record: Record) -> dict[str, Any]:
 
 
 def trained(record: RunRecord) -> None:
-    """What a training has made, in a few lines."""
-    page = console()
+    """What a training has made, in a few lines; without rich, whose import would take longer than a short run."""
     facts = record.facts
-    page.print(f"{record.package} {record.version}", style="bold green", end="")
-    page.print(f"  trained from {record.parent}" + (f" in {_took(facts)}" if facts else ""))
+    took = f" in {_took(facts)}" if facts else ""
+    click.secho(f"{record.package} {record.version}", fg="green", bold=True, nl=False, color=_coloured())
+    click.echo(f"  trained from {record.parent}{took}")
     for row in _metric_rows(facts):
-        page.print(f"  {row}")
+        click.echo(f"  {row}")
     if facts and facts.changes:
-        page.print(f"  {_summary(facts.changes)}", style="dim")
-    page.print(f"  pkgrun run show {record.run[:13]}", style="dim")
+        click.secho(f"  {_summary(facts.changes)}", dim=True, color=_coloured())
+    click.secho(f"  pkgrun run show {record.run[:13]}", dim=True, color=_coloured())
+
+
+def _coloured() -> bool:
+    return text.colours(sys.stdout)
 
 
 def _took(facts: Facts) -> str:

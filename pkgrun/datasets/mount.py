@@ -17,7 +17,7 @@ from typing import Literal
 from pkgrun.datasets import sources
 from pkgrun.datasets.sources import Source
 from pkgrun.store import trees
-from pkgrun.store.local import translate
+from pkgrun.store.local import translate, write_all
 from pkgrun.store.objects import Hashing, Sink, Taken, open_regular, shown, take
 from pkgrun.store.parallel import each
 from pkgrun.store.scan import Found
@@ -67,7 +67,7 @@ def mount(source: Source | None, target: str, *, keep: Sink | None = None, repor
         _make(os.path.join(target, folder))
     placed = _place(listing.files, paths, target, keep, report)
     for link in listing.links:
-        os.symlink(link.target or "", os.path.join(target, link.path))
+        _link(link.target or "", os.path.join(target, link.path))
     content = trees.seal(listing, [taken for taken, _ in placed], keep or Hashing())
     cloned = bool(placed) and all(clone for _, clone in placed)
     return Mounted("reflink" if cloned else "copy", content)
@@ -110,10 +110,8 @@ def _nothing(chunk: bytes) -> None:
 
 def _writer(out: FileIO, path: str) -> Callable[[bytes], None]:
     def write(chunk: bytes) -> None:
-        view = memoryview(chunk)
         try:
-            while view:
-                view = view[out.write(view) :]
+            write_all(out.fileno(), chunk)
         except OSError as error:
             raise translate(error, shown(path)) from error
 
@@ -136,5 +134,12 @@ def _clone(path: str, out: int) -> bool:
 def _make(path: str) -> None:
     try:
         os.mkdir(path)
+    except OSError as error:
+        raise translate(error, shown(path)) from error
+
+
+def _link(target: str, path: str) -> None:
+    try:
+        os.symlink(target, path)
     except OSError as error:
         raise translate(error, shown(path)) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pkgrun.errors import DataInvalid, NotFound, UsageError
 from pkgrun.store.local import translate
-from pkgrun.store.objects import shown
+from pkgrun.store.objects import shown, vanished
 from pkgrun.store.scan import Found, Listing, scan
 
 
@@ -58,6 +58,11 @@ def listing(source: Source) -> tuple[Listing, list[str]]:
     if source.folder:
         found = scan(source.path)
         return found, [os.path.join(source.path, file.path) for file in found.files]
-    status = os.stat(source.path)
+    try:
+        status = os.stat(source.path)
+    except FileNotFoundError as error:
+        raise vanished(source.path) from error
+    except OSError as error:
+        raise translate(error, shown(source.path)) from error
     file = Found(source.name, bool(status.st_mode & 0o100), status.st_size)
     return Listing(os.path.dirname(source.path), [""], [file]), [source.path]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pkgrun.errors import DataInvalid, PackageInvalid, Temporary
 from pkgrun.observe import Notice, Observer
-from pkgrun.packages import contract, git, sources
+from pkgrun.packages import git, inspection, sources
 from pkgrun.records import (
     Actor,
     Contract,
@@ -54,7 +54,7 @@ def bring_in(
     """
     root = sources.locate(folder)
     package = sources.name_of(root, name)
-    report = contract.check(Path(root), package)
+    report = inspection.check(Path(root), package)
     if not report.usable:
         raise PackageInvalid(
             f"{shown(folder)} is no package that can run:\n  " + "\n  ".join(map(str, report.problems)),

@@ -17,7 +17,6 @@ from pkgrun.packages import contract
 from pkgrun.records import Actor, Intent, RunRecord, TrainingRequest, VersionRecord
 from pkgrun.runs import engine, idempotency, lookup
 from pkgrun.runs.handle import LiveRun, Run
-from pkgrun.runs.importing import bring_in
 from pkgrun.runs.order import Order
 from pkgrun.runs.plan import plan
 from pkgrun.store import numbers, operations
@@ -115,6 +114,8 @@ def _base(store: Store, wish: Wish, by: Actor, observer: Observer) -> VersionRec
         return lookup.version(store, wish.package, wish.version)
     if wish.version is not None:
         raise UsageError("a folder has no version", hint="name the package instead of its folder")
+    from pkgrun.runs.importing import bring_in  # only a folder needs it, and its parsers
+
     imported = bring_in(store, wish.package, name=None, description=None, tags={}, by=by, observer=observer)
     record = imported.record
     said = "imported" if imported.new else "unchanged since it was imported"

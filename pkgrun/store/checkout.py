@@ -9,9 +9,9 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from io import FileIO
 
-from pkgrun.errors import PkgrunError
-from pkgrun.store import trees
-from pkgrun.store.local import translate
+from pkgrun.errors import Damaged, PkgrunError
+from pkgrun.store import names, trees
+from pkgrun.store.local import translate, write_all
 from pkgrun.store.objects import Objects, shown
 from pkgrun.store.parallel import each
 from pkgrun.store.trees import Entry
@@ -34,12 +34,15 @@ def checkout(
         progress: told the bytes of each file that is done, from several threads.
 
     Raises:
-        Damaged: an object is missing or its bytes are others; what was written is then not to be used.
+        Damaged: an object is missing, its bytes are others, or a link leads out of the tree; what was written is
+            then not to be used.
         PermissionDenied, Temporary: the system refuses a file.
     """
     files: list[tuple[str, Entry]] = []
     links: list[tuple[str, Entry]] = []
     for path, entry in _kept(objects, digest, frozenset(skip)):
+        if entry.kind == "symlink" and names.leaves(path.count("/"), entry.target):
+            raise Damaged(f"the tree {digest} holds a link that leads out of it: {shown(path)}")
         if entry.kind == "dir":
             _make(os.path.join(target, path))
         else:
@@ -65,16 +68,17 @@ def _kept(objects: Objects, digest: str, skip: frozenset[str]) -> Iterator[tuple
 
 
 def write_file(objects: Objects, entry: Entry, path: str) -> None:
-    """Write one file of a tree to a path where nothing is yet. A damaged one is not left there."""
+    """Write one file of a tree to a path where nothing is yet. One that is damaged or does not fit is not left there."""
     with _new(path, executable=entry.executable) as file:
         try:
             for chunk in objects.stream(entry.digest):
-                file.write(chunk)
+                write_all(file.fileno(), chunk)
         except PkgrunError as error:
             os.unlink(path)
             error.add_note(f"while writing {shown(path)}")
             raise
         except OSError as error:
+            os.unlink(path)
             raise translate(error, shown(path)) from error
 
 

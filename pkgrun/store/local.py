@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pkgrun.errors import Bug, NotFound, PermissionDenied, PkgrunError, Temporary
+from pkgrun.errors import Bug, DataInvalid, NotFound, PermissionDenied, PkgrunError, Temporary
 from pkgrun.store.backend import RECORD_LIMIT, Capabilities, Stat, Upload
 from pkgrun.store.parallel import each
 
@@ -22,7 +22,6 @@ CHUNK = 1 << 20
 _PENDING_LIMIT = 2000
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_LATER = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM, errno.ESTALE}
 
 
 @contextmanager
@@ -30,7 +29,7 @@ def _translated(path: str) -> Iterator[None]:
     """Foreign errors end here."""
     try:
         yield
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"{path} does not exist") from error
     except OSError as error:
         raise translate(error, path) from error
@@ -39,10 +38,19 @@ def _translated(path: str) -> Iterator[None]:
 def translate(error: OSError, path: str) -> PkgrunError:
     """What an operating system's refusal means to the caller."""
     reason = error.strerror or str(error)
+    if error.errno == errno.ENAMETOOLONG:
+        return DataInvalid(f"{path}: {reason}", hint="use shorter names or fewer folders")
     if error.errno in _REFUSED:
         return PermissionDenied(f"{path}: {reason}", hint="check the owner and the mode of the folder")
     hint = "free some space and try again" if error.errno in {errno.ENOSPC, errno.EDQUOT} else None
     return Temporary(f"{path}: {reason}", hint=hint)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of it: on a disk that is almost full, a write may take a part and say so only by its count."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def _temporary(target: str) -> str:
@@ -68,9 +76,7 @@ class LocalUpload:
 
     def write(self, chunk: bytes) -> None:
         with _translated(self._path):
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+            write_all(self._descriptor, chunk)
 
     def publish(self, key: str) -> None:
         os.close(self._descriptor)
@@ -92,6 +98,7 @@ class LocalBackend:
         self._pending: dict[str, str] = {}
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
+        self._broken = False
 
     def _path(self, key: str) -> str:
         return os.path.join(self.root, key)
@@ -121,7 +128,7 @@ class LocalBackend:
             raise Bug(f"the record {key} has {len(data)} bytes; {RECORD_LIMIT} is the limit")
         target = self._path(key)
         with _translated(target):
-            temporary = self._write_new(target, data, durable=True)
+            temporary = self._write_new(target, data)
             try:
                 created = self._link(temporary, target)
             finally:
@@ -146,17 +153,15 @@ class LocalBackend:
     def write(self, key: str, data: bytes) -> None:
         target = self._path(key)
         with _translated(target):
-            os.rename(self._write_new(target, data, durable=False), target)
+            # Synced, or a power cut may leave the new name with nothing in it; the name itself may be lost.
+            os.rename(self._write_new(target, data), target)
 
-    def _write_new(self, target: str, data: bytes, *, durable: bool) -> str:
+    def _write_new(self, target: str, data: bytes) -> str:
         temporary = _temporary(target)
         descriptor = self.open_new(temporary)
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            if durable:
-                os.fsync(descriptor)
+            write_all(descriptor, data)
+            os.fsync(descriptor)
         except OSError:
             with suppress(OSError):
                 os.unlink(temporary)
@@ -204,6 +209,10 @@ class LocalBackend:
     def flush(self, reused: Collection[str] = ()) -> None:
         # A second caller waits: when it returns, what it had published is durable too.
         with self._flushing, _translated(self.root):
+            if self._broken:
+                raise Temporary(f"{self.root}: an earlier write failed", hint="open the store again")
+            # An fsync that failed once may say yes the next time and still have lost the bytes.
+            self._broken = True
             with self._lock:
                 batch = list(self._pending.items())
             each(_sync, [temporary for _, temporary in batch], run=1)
@@ -217,6 +226,7 @@ class LocalBackend:
             with self._lock:
                 for key, _ in batch:
                     del self._pending[key]
+            self._broken = False
 
     def list(self, prefix: str) -> Iterator[str]:
         with _translated(self._path(prefix)):

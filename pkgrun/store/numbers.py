@@ -6,6 +6,7 @@ few reads, however many there are. Majors are listed: an imported history may be
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from pkgrun.errors import Damaged, NotFound
@@ -55,7 +56,11 @@ def packages(backend: Backend) -> list[str]:
 
 def majors(backend: Backend, package: str) -> list[int]:
     """The majors that exist, ascending."""
-    found = (int(name) for name in backend.list(f"packages/{check_name(package)}") if name.isdecimal())
+    found = (
+        int(name)
+        for name in backend.list(f"packages/{check_name(package)}")
+        if re.fullmatch("[0-9]{8}", name)
+    )
     return sorted(major for major in found if exists(backend, package, Version(major, 0)))
 
 

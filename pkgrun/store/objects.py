@@ -65,15 +65,27 @@ def open_regular(path: str) -> int:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
-        raise NotFound(
-            f"{shown(path)} vanished while it was read", hint="run again when nobody writes there"
-        ) from error
+        raise vanished(path) from error
     except OSError as error:
         raise translate(error, shown(path)) from error
     if not mode.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise DataInvalid(f"{shown(path)} is not a regular file")
     return descriptor
+
+
+def vanished(path: str) -> NotFound:
+    """What is said of something that was there a moment ago."""
+    return NotFound(f"{shown(path)} vanished while it was read", hint="run again when nobody writes there")
+
+
+def _size(path: str) -> int:
+    try:
+        return os.lstat(path).st_size
+    except FileNotFoundError as error:
+        raise vanished(path) from error
+    except OSError as error:
+        raise translate(error, shown(path)) from error
 
 
 def shown(path: str) -> str:
@@ -123,8 +135,9 @@ class Objects:
 
     def flush(self) -> None:
         """Make all that was put durable, also what was found there: its writer may not have come so far yet."""
-        self._backend.flush({key_of(digest) for digest in self._reused})
-        self._reused.clear()
+        reused = self._reused.copy()
+        self._backend.flush({key_of(digest) for digest in reused})
+        self._reused -= reused
 
     def _holds(self, digest: str) -> bool:
         if digest not in self._known:
@@ -143,7 +156,11 @@ class Objects:
     def _keep(self, digest: str, data: bytes) -> None:
         if not self._holds(digest):
             upload = self._backend.upload()
-            upload.write(data)
+            try:
+                upload.write(data)
+            except BaseException:
+                upload.discard()
+                raise
             self._publish(upload, digest)
 
     def _publish(self, upload: Upload, digest: str) -> None:
@@ -152,7 +169,7 @@ class Objects:
 
     def take(self, path: str, watch: Watch | None = None) -> Taken:
         """Keep a file: a small one by way of memory, a large one hashed while it is written."""
-        if os.lstat(path).st_size < SMALL:
+        if _size(path) < SMALL:
             pieces: list[bytes] = []
             taken = take(path, pieces.append, watch)
             if not taken.flagged:

@@ -7,11 +7,12 @@ dead can never commit after it was given up.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 
 from pkgrun.errors import Bug, NotFound
-from pkgrun.records import Heartbeat, Intent, Outcome, check_run_id
+from pkgrun.records import RUN_ID_PATTERN, Heartbeat, Intent, Outcome, check_run_id
 from pkgrun.store.backend import Backend
 
 
@@ -81,5 +82,6 @@ def heartbeat(backend: Backend, run: str) -> Heartbeat | None:
 
 
 def runs(backend: Backend) -> Iterator[str]:
-    """The ids of all operations, the newest first."""
-    yield from sorted(backend.list("runs"), reverse=True)
+    """The ids of all operations, the newest first; a folder without an intent is none, a crash left it."""
+    found = (name for name in backend.list("runs") if re.fullmatch(RUN_ID_PATTERN, name))
+    yield from (name for name in sorted(found, reverse=True) if exists(backend, name))

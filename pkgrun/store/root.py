@@ -12,7 +12,7 @@ import orjson
 from pkgrun.errors import Conflict, Damaged, NotFound, UsageError
 from pkgrun.records import FORMAT, StoreRecord
 from pkgrun.store.backend import Backend
-from pkgrun.store.local import LocalBackend
+from pkgrun.store.local import LocalBackend, translate
 from pkgrun.store.objects import Objects
 from pkgrun.store.operations import new_run_id
 
@@ -40,6 +40,7 @@ def open_store(location: str, *, create: bool) -> Store:
         NotFound: there is none, and it is not to be made.
         Conflict: the directory holds something else, or a store of a newer format.
         UsageError: the location is none that this release knows.
+        PermissionDenied, Temporary: the system refuses it.
     """
     backend = LocalBackend(_directory(location))
     record = _record(backend)
@@ -82,8 +83,10 @@ def _make(backend: LocalBackend, location: str, *, create: bool) -> StoreRecord:
     try:
         os.makedirs(backend.root, exist_ok=True)
         strangers = [name for name in os.listdir(backend.root) if not name.startswith(".")]
-    except OSError as error:
+    except (FileExistsError, NotADirectoryError) as error:
         raise UsageError(f"{location} cannot be made a store: {error.strerror}") from error
+    except OSError as error:
+        raise translate(error, location) from error
     if strangers and KEY not in strangers:
         raise Conflict(
             f"{location} is not empty and no store ({strangers[0]!r} is in it)",

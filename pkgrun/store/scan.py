@@ -10,10 +10,10 @@ import stat as mode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pkgrun.errors import DataInvalid, NotFound, PkgrunError
+from pkgrun.errors import DataInvalid
 from pkgrun.store import names
 from pkgrun.store.local import translate
-from pkgrun.store.objects import shown
+from pkgrun.store.objects import shown, vanished
 
 Keep = Callable[[str, bool], bool]
 """Says of a path (relative, `/` between) and whether it is a folder if it belongs to the tree."""
@@ -73,7 +73,7 @@ def _entries(root: str, folder: str) -> list[os.DirEntry[str]]:
         with os.scandir(path) as entries:
             return list(entries)
     except FileNotFoundError as error:
-        raise _vanished(path) from error
+        raise vanished(path) from error
     except OSError as error:
         raise translate(error, shown(path)) from error
 
@@ -89,7 +89,7 @@ def _file(listing: Listing, entry: os.DirEntry[str], path: str) -> str | None:
             return _SPECIAL.get(mode.S_IFMT(found.st_mode), "not a file") + " cannot be kept"
         target = os.readlink(entry.path)
     except FileNotFoundError as error:
-        raise _vanished(entry.path) from error
+        raise vanished(entry.path) from error
     except OSError as error:
         raise translate(error, shown(entry.path)) from error
     if names.leaves(path.count("/"), target):
@@ -104,7 +104,3 @@ _SPECIAL = {
     mode.S_IFBLK: "a device",
     mode.S_IFCHR: "a device",
 }
-
-
-def _vanished(path: str) -> PkgrunError:
-    return NotFound(f"{shown(path)} vanished while it was read", hint="run again when nobody writes there")

@@ -201,6 +201,8 @@ def _parse(data: bytes, digest: str) -> dict[str, Any]:
         raise _no_node(digest, "it is no JSON") from error
     if not isinstance(node, dict) or not isinstance(node.get("parts", node.get("entries")), list):
         raise _no_node(digest, "it has no entries")
+    if orjson.dumps(node, option=orjson.OPT_SORT_KEYS) != data:  # a name given twice, among others
+        raise _no_node(digest, "it is not canonical")
     return node
 
 
@@ -221,7 +223,7 @@ def _entry(line: dict[str, Any]) -> Entry:
         return Entry(name, "symlink", target=names.read(line["target"]))
     if kind == "file":
         return Entry(
-            name, "file", _checked(line["digest"]), 1, _count(line["size"]), bool(line.get("executable"))
+            name, "file", _checked(line["digest"]), 1, _count(line["size"]), _flag(line.get("executable"))
         )
     if kind == "dir":
         return Entry(name, "dir", _checked(line["digest"]), _count(line["files"]), _count(line["bytes"]))
@@ -243,9 +245,15 @@ def _digest(line: Any, node: str) -> str:
 
 
 def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value < 1 << 63:
         raise ValueError(f"{value!r} is no count")
     return value
+
+
+def _flag(value: Any) -> bool:
+    if value is not None and value is not True:
+        raise ValueError(f"{value!r} is no flag")
+    return value is True
 
 
 def _check_order(entries: list[Entry], digest: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pkgrun.packages.contract import Problem, Report, check
+from pkgrun.packages.inspection import Problem, Report, check
 
 TRAIN = """\
 class Main:

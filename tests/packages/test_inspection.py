@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pkgrun.errors import PackageInvalid
 from pkgrun.packages import contract
-from pkgrun.packages.contract import PIPELINES, Problem, Report, check, wants_snapshot
+from pkgrun.packages.contract import PIPELINES, wants_snapshot
+from pkgrun.packages.inspection import Problem, Report, check
 
 TRAIN = """\
 class Main:

@@ -1,0 +1,124 @@
+"""Whole processes timed in turn, A B C A B C: what slows the machine down for a while slows all of them.
+
+It runs and counts; it knows nothing of what it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+
+class Failed(Exception):
+    """A command of a benchmark ended badly; the message has the end of what it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A command to be timed, with its whole environment. `prepare` runs before it, untimed."""
+
+    name: str
+    argv: Sequence[str]
+    cwd: Path
+    env: Mapping[str, str]
+    prepare: Callable[[], object] = field(default=lambda: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One process with its descendants: seconds on the wall, seconds of processors."""
+
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The samples of one trial, in the order of the rounds; seconds throughout."""
+
+    name: str
+    samples: tuple[Sample, ...]
+
+    @property
+    def walls(self) -> tuple[float, ...]:
+        """Each sample's time on the wall."""
+        return tuple(sample.wall for sample in self.samples)
+
+    @property
+    def wall(self) -> float:
+        """The median time on the wall."""
+        return median(self.walls)
+
+    @property
+    def cpu(self) -> float:
+        """The median time of processors."""
+        return median(sample.cpu for sample in self.samples)
+
+    def added(self, floor: Series) -> tuple[float, ...]:
+        """What each sample took more than the floor's of the same round."""
+        return tuple(one - other for one, other in zip(self.walls, floor.walls, strict=True))
+
+    def ratio(self, floor: Series) -> float:
+        """The median of the pairwise ratios."""
+        return ratio(self.walls, floor.walls)
+
+
+def ratio(these: Sequence[float], those: Sequence[float]) -> float:
+    """The median of pairwise ratios."""
+    return median(one / other for one, other in zip(these, those, strict=True))
+
+
+def in_turn(trials: Sequence[Trial], rounds: int, *, warm: int = 1) -> dict[str, Series]:
+    """Run all trials, round after round; `warm` rounds before are not counted.
+
+    Raises:
+        Failed: one of them ended badly.
+    """
+    taken: dict[str, list[Sample]] = {trial.name: [] for trial in trials}
+    for number in range(warm + rounds):
+        for trial in trials:
+            sample = timed(trial)
+            if number >= warm:
+                taken[trial.name].append(sample)
+    return {name: Series(name, tuple(samples)) for name, samples in taken.items()}
+
+
+def timed(trial: Trial) -> Sample:
+    """One run of a trial. What earlier ones left to be written is written first: it is not this one's."""
+    trial.prepare()
+    os.sync()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            trial.argv, cwd=trial.cwd, env=dict(trial.env), stdin=subprocess.DEVNULL, stdout=out, stderr=err
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise Failed(f"{trial.name} ended with {process.returncode}:\n{_tail(err)}\n{_tail(out)}")
+    return Sample(wall, usage.ru_utime + usage.ru_stime)
+
+
+def _tail(file: tempfile._TemporaryFileWrapper[bytes]) -> str:
+    file.seek(0)
+    return file.read()[-2000:].decode(errors="replace").strip()
+
+
+def call(argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> str:
+    """Run a command that is not timed; its standard output.
+
+    Raises:
+        Failed: it ended badly.
+    """
+    done = subprocess.run(argv, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True)
+    if done.returncode:
+        said = (done.stderr + done.stdout)[-2000:].decode(errors="replace")
+        raise Failed(f"{' '.join(map(str, argv))} ended with {done.returncode}:\n{said}")
+    return done.stdout.decode(errors="replace")
