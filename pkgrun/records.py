@@ -426,7 +426,7 @@ class Heartbeat(Record):
     status: Status
     phase: str
     host: str
-    boot: Annotated[str, Field(description="Of the host since it last started.")]
+    boot: Annotated[str, Field(description="Of the host since it last started, and the process namespace.")]
     pid: int
     pid_started: Annotated[str, Field(description="Tells a process from a later one of the same number.")]
 

@@ -122,7 +122,7 @@ class Workspace:
         wish = Wish(
             package=os.fspath(package),
             version=version,
-            data=os.path.abspath(data) if data is not None else None,
+            data=os.fspath(data) if data is not None else None,
             env=dict(env or {}),
             secrets=dict(secrets or {}),
             save_training_data=save_training_data,

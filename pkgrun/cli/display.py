@@ -69,7 +69,8 @@ class Silent:
 class Lines(Silent):
     """One line an event, and a sign of life where there is none for long."""
 
-    def __init__(self) -> None:
+    def __init__(self, sign_of_life: float = SIGN_OF_LIFE) -> None:
+        self._patience = sign_of_life
         self._lock = threading.Lock()
         self._last = self._began = time.monotonic()
         self._phase, self._end = "", threading.Event()
@@ -100,8 +101,8 @@ class Lines(Silent):
             click.echo(line, err=True)
 
     def _live(self) -> None:
-        while not self._end.wait(1.0):
-            if time.monotonic() - self._last >= SIGN_OF_LIFE:
+        while not self._end.wait(min(1.0, self._patience / 4)):
+            if time.monotonic() - self._last >= self._patience:
                 self._print(
                     f"… still in {self._phase}, {text.duration(time.monotonic() - self._began)} so far"
                 )

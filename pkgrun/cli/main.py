@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -17,6 +18,8 @@ _COMMANDS = {
     "run": ("pkgrun.cli.run", "Look at runs, their logs, results and artifacts."),
     "completion": ("pkgrun.cli.completion", "Print the completion script of a shell."),
 }
+
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 class Lazy(click.Group):
@@ -59,17 +62,44 @@ def main() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if sys.platform == "win32":
         sys.exit("error: pkgrun does not run on Windows\nhint: use it under WSL 2")
+    _repair_streams()
     settings = Settings()
+    code = _flush(_run(settings), settings)
+    sys.exit(code)
+
+
+def _run(settings: Settings) -> int:
     try:
         code = cli.main(standalone_mode=False, obj=settings)
-        sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read us has seen enough; keep the interpreter from complaining while it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        return 0  # whoever read us has seen enough
     except BaseException as error:
-        code = _code(error, settings)
-    sys.exit(code if isinstance(code, int) else 0)
+        return _code(error, settings)
+    return code if isinstance(code, int) else 0
+
+
+def _repair_streams() -> None:
+    """A standard stream that was closed goes nowhere; what one cannot encode is escaped instead of failing."""
+    for name, how in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            # In this order each gets its own number: a store's file must never be descriptor 1 or 2.
+            setattr(sys, name, open(os.devnull, how, encoding="utf-8"))  # noqa: SIM115
+        elif how == "w":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flush(code: int, settings: Settings) -> int:
+    """Write what is still held back; the exit code, which says if that is lost."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            # Else the interpreter tries again at its end, and complains.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if not isinstance(error, BrokenPipeError) and code == 0:
+                code = _code(error, settings)
+    return code
 
 
 def _code(error: BaseException, settings: Settings) -> int:
@@ -90,4 +120,7 @@ def _code(error: BaseException, settings: Settings) -> int:
         return 130
     if isinstance(error, text.Terminated):
         return 143
+    if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
+        text.tell(f"error: the output cannot be written: {error.strerror}")
+        return 75
     return text.show_bug(error, settings)

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import traceback
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pkgrun.cli.options import Settings
     from pkgrun.errors import PkgrunError
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Shown(Exception):
@@ -46,10 +47,16 @@ def colours(stream: Any = None) -> bool:
     return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def tell(message: str) -> None:
+    """A message on standard error, if anybody reads there: nothing fails because nobody does."""
+    with suppress(OSError):
+        click.echo(message, err=True)
+
+
 def say(message: str, settings: Settings) -> None:
     """A remark, on standard error."""
     if not settings.quiet:
-        click.echo(plain(message), err=True)
+        tell(plain(message))
 
 
 def _label(word: str, code: str) -> str:
@@ -65,27 +72,27 @@ def show_error(error: PkgrunError, settings: Settings) -> None:
         if error.run_id:
             document["run_id"] = error.run_id
         emit(document)
-    click.echo(f"{_label('error:', '1;31')} {plain(error.message)}", err=True)
+    tell(f"{_label('error:', '1;31')} {plain(error.message)}")
     if error.hint:
-        click.echo(f"{_label('hint:', '1;36')} {plain(error.hint)}", err=True)
+        tell(f"{_label('hint:', '1;36')} {plain(error.hint)}")
 
 
 def show_usage(error: click.ClickException, settings: Settings) -> None:
     """A call that click refused."""
     if settings.json:
         emit({"error": {"kind": "usage", "message": error.format_message(), "hint": None}})
-    click.echo(f"{_label('error:', '1;31')} {plain(error.format_message())}", err=True)
+    tell(f"{_label('error:', '1;31')} {plain(error.format_message())}")
     ctx = getattr(error, "ctx", None)
     if ctx is not None:
-        click.echo(f"{_label('hint:', '1;36')} `{ctx.command_path} --help` shows how it is called", err=True)
+        tell(f"{_label('hint:', '1;36')} `{ctx.command_path} --help` shows how it is called")
 
 
 def show_bug(error: BaseException, settings: Settings) -> int:
     """Something that must not happen; the exit code."""
     if settings.json:
         emit({"error": {"kind": "bug", "message": f"{type(error).__name__}: {error}", "hint": None}})
-    click.echo("".join(traceback.format_exception(error)), err=True)
-    click.echo(f"{_label('error:', '1;31')} this is a bug in pkgrun, not in your package", err=True)
+    tell("".join(traceback.format_exception(error)))
+    tell(f"{_label('error:', '1;31')} this is a bug in pkgrun, not in your package")
     return 70
 
 
@@ -93,9 +100,20 @@ def emit(document: Any) -> None:
     """One JSON document on standard output."""
     import orjson
 
-    data = orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str)
+    try:
+        data = orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str)
+    except TypeError:  # a lone surrogate: a path that is not UTF-8
+        data = orjson.dumps(_encodable(document), option=orjson.OPT_INDENT_2, default=str)
     sys.stdout.flush()
     sys.stdout.buffer.write(data + b"\n")
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return [_encodable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def size(count: float) -> str:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from pkgrun.cli import text
 from pkgrun.cli.options import EXIT_CODES, Command, Settings, pass_settings
 from pkgrun.cli.shell import complete_package
+
+if TYPE_CHECKING:
+    from pkgrun.cli.display import Display
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
@@ -71,8 +75,7 @@ def train(settings: Settings, /, package: str, **options: Any) -> None:
             keep_workdir=options["keep_workdir"],
             observer=shown,
         )
-        shown.run(run.id)
-        ended = _wait(run)
+        ended = _wait(run, shown)
     _finish(settings, run, ended)
 
 
@@ -80,16 +83,20 @@ def _terminated(number: int, frame: object) -> NoReturn:
     raise text.Terminated
 
 
-def _wait(run: Any) -> BaseException | None:
+def _wait(run: Any, shown: Display) -> BaseException | None:
     """Wait for the end; what interrupted or failed it."""
     from pkgrun.errors import PkgrunError
 
     try:
+        shown.run(run.id)
         run.wait()
-    except KeyboardInterrupt as stopped:
-        return stopped
-    except (PkgrunError, text.Terminated) as failed:
+    except PkgrunError as failed:
         return failed
+    except (KeyboardInterrupt, text.Terminated) as stopped:
+        run.kill()  # the waiting need not have begun
+        with suppress(PkgrunError):
+            run.wait()
+        return stopped
     return None
 
 

@@ -142,7 +142,11 @@ class LiveRun(Run):
         # Not Thread.join: in CPython before 3.13 an interrupted join takes the thread for ended.
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(work,), name=f"pkgrun-{run[:8]}")
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # a signal's: the caller gets no handle to stop it with
+            self.kill()
+            raise
 
     def _work(self, work: Callable[[LiveRun], RunRecord]) -> None:
         try:

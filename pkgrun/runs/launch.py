@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -66,6 +66,8 @@ def train(
     """Begin a training, or find the one that the idempotency key stands for."""
     _check(wish)
     source = sources.find(wish.data) if wish.data is not None else None
+    if source is not None:
+        wish = replace(wish, data=source.path)
     run = operations.new_run_id()
     if idempotency_key is not None:
         claimed = idempotency.claim(store, idempotency_key, asked=wish.asked(), run=run)

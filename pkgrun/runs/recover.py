@@ -108,10 +108,10 @@ def sign_of_life(run: str, status: Status, phase: str) -> Heartbeat:
 
 
 def boot() -> str:
-    """What tells this start of this machine from others; empty where the system does not say."""
+    """What tells this start of this machine, and this container on it, from others; empty where none is told."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
+            return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return ""
 
@@ -126,10 +126,8 @@ def started(pid: int) -> str:
 
 
 def dead(beat: Heartbeat) -> bool:
-    """Whether the supervisor is provably gone: it ran on this machine, and its process is no more.
+    """Whether the supervisor is provably gone: it ran here, since the same start, and its process is no more.
 
-    False wherever that cannot be known.
+    False wherever that cannot be known: another machine may have the same name, another container the same numbers.
     """
-    if beat.host != os.uname().nodename or not boot():
-        return False
-    return beat.boot != boot() or beat.pid_started != started(beat.pid)
+    return bool(boot()) and beat.boot == boot() and beat.pid_started != started(beat.pid)

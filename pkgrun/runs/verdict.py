@@ -48,7 +48,7 @@ def _what(ended: Exit) -> str:
         first = failure.message.strip().split("\n", 1)[0][:300]
         return f"raised {failure.type}" + (f": {first}" if first else "")
     if ended.reason == "exited" and failure and failure.exits:
-        return f"ended the process with {failure.type}({failure.message}) before all was done"
+        return failure.message
     if ended.reason == "exited":
         return f"ended the process with exit code {ended.code} before all was done"
     if ended.reason == "out-of-memory":

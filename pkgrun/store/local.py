@@ -154,7 +154,12 @@ class LocalBackend:
         target = self._path(key)
         with _translated(target):
             # Synced, or a power cut may leave the new name with nothing in it; the name itself may be lost.
-            os.rename(self._write_new(target, data), target)
+            temporary = self._write_new(target, data)
+            try:
+                os.rename(temporary, target)
+            except OSError:
+                os.unlink(temporary)
+                raise
 
     def _write_new(self, target: str, data: bytes) -> str:
         temporary = _temporary(target)

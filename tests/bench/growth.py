@@ -36,7 +36,7 @@ def measure(ground: Ground) -> Report:
         f"{versions:,} minors": _store(ground, folder / "minors", package, data, versions=versions),
         f"{runs:,} runs of others": _store(ground, folder / "runs", package, data, runs=runs),
     }
-    report = Report("Growth of the store", ("command", *(f"{name}, ms" for name in stores), "added ms", ""))
+    report = Report("Growth of the store", _columns(list(stores)))
     trained = _compare(ground, report, stores, "train", "trivial", "--data", os.fspath(data))
     report.goals = [
         Goal(f"a training, more with {name}", 1000 * median(series.added(trained["empty"])), 100, "ms")
@@ -46,6 +46,10 @@ def measure(ground: Ground) -> Report:
     for page in PAGES:
         _compare(ground, report, stores, *page, rounds=5)
     return report
+
+
+def _columns(names: list[str]) -> tuple[str, ...]:
+    return "command", *(f"{name}, ms" for name in names), *(f"{name}, added ms" for name in names[1:])
 
 
 def _store(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import IO
 
 
 class Failed(Exception):
@@ -106,7 +107,7 @@ def timed(trial: Trial) -> Sample:
     return Sample(wall, usage.ru_utime + usage.ru_stime)
 
 
-def _tail(file: tempfile._TemporaryFileWrapper[bytes]) -> str:
+def _tail(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read()[-2000:].decode(errors="replace").strip()
 
@@ -117,7 +118,9 @@ def call(argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str]) -> st
     Raises:
         Failed: it ended badly.
     """
-    done = subprocess.run(argv, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True)
+    done = subprocess.run(
+        argv, cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
     if done.returncode:
         said = (done.stderr + done.stdout)[-2000:].decode(errors="replace")
         raise Failed(f"{' '.join(map(str, argv))} ended with {done.returncode}:\n{said}")

@@ -7,6 +7,7 @@ from statistics import median
 
 from . import packages
 from .ground import Ground, environ
+from .peers import SCRIPT
 from .report import Goal, Report
 from .timing import Series, in_turn, ratio
 
@@ -22,7 +23,7 @@ def measure(ground: Ground) -> Report:
     store, base = folder / "store", environ(ground.work)
     ground.call(store, "package", "add", os.fspath(package), "--name", "trivial")
     trials = [
-        ground.script(FLOOR, packages.script(folder / "script"), packages.SCRIPT),
+        ground.script(FLOOR, packages.script(folder / "script"), SCRIPT),
         ground.pkgrun(OURS, store, "train", "trivial", "--data", os.fspath(data)),
     ]
     trials += [peer.run(packages.script(folder / peer.name), ground.python, base) for peer in ground.peers]

@@ -57,6 +57,19 @@ class Lab:
     folder: Path
     cache: Path
     env: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, *end: object) -> None:
+        """No process outlives its test."""
+        for process in self.started:
+            process.kill()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
+            process.wait()
 
     @property
     def store(self) -> Path:
@@ -73,7 +86,13 @@ class Lab:
         more.setdefault("stdout", subprocess.PIPE)
         more.setdefault("stderr", subprocess.PIPE)
         env = self.variables(**more.pop("env", {}))
-        return subprocess.Popen([SCRIPT, *arguments], cwd=self.folder, env=env, text=True, **more)
+        return self._started(
+            subprocess.Popen([SCRIPT, *arguments], cwd=self.folder, env=env, text=True, **more)
+        )
+
+    def _started(self, process: subprocess.Popen[str]) -> subprocess.Popen[str]:
+        self.started.append(process)
+        return process
 
     def pkgrun(self, *arguments: str | Path, code: int = 0, **env: str) -> Ended:
         """Run the console script, which must end with `code`."""
@@ -90,7 +109,8 @@ class Lab:
         """A process that runs `source` with the library."""
         more.setdefault("stdout", subprocess.PIPE)
         command = [sys.executable, "-c", textwrap.dedent(source), *map(str, arguments)]
-        return subprocess.Popen(command, cwd=self.folder, env=self.variables(), text=True, **more)
+        process = subprocess.Popen(command, cwd=self.folder, env=self.variables(), text=True, **more)
+        return self._started(process)
 
     def workspace(self) -> pkgrun.Workspace:
         return pkgrun.open(self.store)
@@ -124,8 +144,8 @@ class Lab:
         return sorted(os.listdir(work)) if work.exists() else []
 
     def processes(self) -> list[int]:
-        """The living processes that have to do with this lab, by command line, environment or folder."""
-        return processes(str(self.folder)) + processes(str(self.cache))
+        """The living processes that have to do with this lab, by command line, environment or current folder."""
+        return processes(str(self.folder))
 
 
 def chain_is_intact(store: Path, package: str, major: int) -> bool:

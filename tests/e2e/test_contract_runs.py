@@ -237,7 +237,9 @@ def test_what_does_not_belong_to_a_package_stays_out(lab: Lab) -> None:
 
 
 def test_files_in_new_places_are_kept_and_named(lab: Lab) -> None:
-    code = body("os.makedirs('catboost_info/x')", "open('model/a', 'w').write('2'); open('model/b', 'w').close()")
+    code = body(
+        "os.makedirs('catboost_info/x')", "open('model/a', 'w').write('2'); open('model/b', 'w').close()"
+    )
     code += "        open('catboost_info/x/log', 'w').close()\n"
     result = trained(lab, lab.package("p", code, {"model/a": "1"}))
 
@@ -344,7 +346,9 @@ def test_a_pipe_as_metrics_does_not_hang(lab: Lab) -> None:
 
 def test_environment_current_is_the_python_at_hand(lab: Lab) -> None:
     code = body(save="open('model.txt', 'w').write(sys.executable)")
-    result = trained(lab, lab.package("p", code, {"requirements.txt": "no-such-thing-at-all\n"}), environment="current")
+    result = trained(
+        lab, lab.package("p", code, {"requirements.txt": "no-such-thing-at-all\n"}), environment="current"
+    )
     environment = facts(result).environment
 
     assert environment.mode == "current"
@@ -363,7 +367,9 @@ def test_keep_workdir_says_where_it_is(lone_lab: Lab, fails: bool) -> None:
     else:
         run.wait(60)
 
-    [kept] = [event.message for event in said if isinstance(event, Notice) and "work directory" in event.message]
+    [kept] = [
+        event.message for event in said if isinstance(event, Notice) and "work directory" in event.message
+    ]
     place = Path(next(word for word in kept.split() if word.startswith(str(lone_lab.cache))))
     assert (place / "train.py").exists()
     assert lone_lab.leftovers() == [run.id]

@@ -1,0 +1,41 @@
+"""What every test may use: a fresh store, a cache shared by the session, and Hypothesis the same on every machine.
+
+`HYPOTHESIS_PROFILE=search` looks for new examples instead of the same ones.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from pkgrun.store.root import Store, open_store
+
+settings.register_profile(
+    "same", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("search", settings.get_profile("same"), derandomize=False, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A fresh store."""
+    return open_store(str(tmp_path / "store"), create=True)
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache folder of the session, so that an environment is built once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def cache(shared_cache: Path) -> Iterator[Path]:
+    """The session's cache, as what `PKGRUN_CACHE` names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PKGRUN_CACHE", str(shared_cache))
+        yield shared_cache
