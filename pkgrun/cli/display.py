@@ -9,8 +9,6 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-import click
-
 from pkgrun.cli import text
 from pkgrun.observe import Event, Log, Notice, Phase, Progress
 
@@ -98,7 +96,7 @@ class Lines(Silent):
     def _print(self, line: str) -> None:
         with self._lock:
             self._last = time.monotonic()
-            click.echo(line, err=True)
+            text.tell(line)
 
     def _live(self) -> None:
         while not self._end.wait(min(1.0, self._patience / 4)):
@@ -116,7 +114,7 @@ class Picture(Silent):
         from rich.live import Live
         from rich.spinner import Spinner
 
-        self._console: Console = Console(stderr=True, highlight=False)
+        self._console: Console = Console(stderr=True, highlight=False, emoji=False)
         self._verbose = verbose
         self._spinner = Spinner("dots", style="cyan")
         self._began = time.time()

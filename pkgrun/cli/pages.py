@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,9 +43,20 @@ def console(*, stderr: bool = False) -> Console:
     """A page on standard output or error; no colours where none are wanted, no cutting where nobody looks."""
     from rich.console import Console
 
+    class Page(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # of its own accord it would end the process with 1
+
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else 120
-    return Console(file=stream, highlight=False, markup=False, width=width, soft_wrap=not stream.isatty())
+    return Page(
+        file=stream,
+        highlight=False,
+        markup=False,
+        emoji=False,  # `dict:key:` is no picture of a key
+        width=width,
+        soft_wrap=not stream.isatty(),
+    )
 
 
 def run_document(record: RunRecord, store: str) -> dict[str, Any]:
@@ -111,7 +123,11 @@ def _summary(changes: Changes) -> str:
 
 def failure(record: RunRecord, log: bytes) -> None:
     """Why a run made no version: the phase, the package's traceback, the last lines it wrote, what to do."""
-    page = console(stderr=True)
+    with suppress(BrokenPipeError):  # the exit code tells it too
+        _failure(console(stderr=True), record, log)
+
+
+def _failure(page: Console, record: RunRecord, log: bytes) -> None:
     _print_error(page, record)
     tail = list(log_lines(log))[-_TAIL:]
     if tail:
@@ -132,7 +148,7 @@ def _print_error(page: Console, record: RunRecord) -> None:
         page.print(text.plain(error.traceback.rstrip()), style="dim")
     page.print("error: ", style="bold red", end="")
     page.print(f"{record.package} {record.parent or ''} {_ENDS.get(record.status, record.status)}: ", end="")
-    page.print(text.plain(error.message) + (f" (phase {error.phase})" if error.phase else ""))
+    page.print(text.plain(error.message + (f" (phase {error.phase})" if error.phase else "")))
     if error.hint:
         page.print("hint: ", style="bold cyan", end="")
         page.print(text.plain(error.hint))
@@ -199,7 +215,7 @@ def _run_rows(record: RunRecord, store: str) -> Iterable[tuple[str, str]]:
     yield "input", _tree(record.input) if record.input else "-"
     if record.output:
         yield "output", _tree(record.output)
-    yield "in the store", f"{store}/runs/{record.run}"
+    yield "in the store", text.line(f"{store}/runs/{record.run}")
 
 
 def _request_rows(record: RunRecord) -> Iterable[tuple[str, str]]:
@@ -249,7 +265,7 @@ def _table(page: Console, rows: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(name, text.plain(value))
     page.print(table)
 
 
@@ -294,34 +310,50 @@ def _files(page: Console, sign: str, style: str, files: FileList, unexpected: se
 
 
 def run_list(records: list[RunRecord]) -> None:
-    """Runs as a table, the newest first."""
+    """Runs as a table, the newest first; on a narrow terminal scores stand without their names."""
+    page = console()
+    wide = page.width >= 100
+    rows = [_run_row(record, named=wide) for record in records]
+    heads = ("run", "type", "package", "version", "status", "created", "took", "score")
+    _columns(page, heads, rows, styles={4: [STYLES[record.status][1] for record in records]})
+
+
+def _run_row(record: RunRecord, *, named: bool) -> tuple[str, ...]:
+    ends = [str(one) for one in (record.parent, record.version) if one]
+    return (
+        record.run[:13],
+        record.kind,
+        record.package,
+        " → ".join(ends),
+        f"{STYLES[record.status][0]} {record.status}",
+        text.age(record.created),
+        _took(record.facts) if record.facts else (record.phase or ""),
+        _score(record, named=named),
+    )
+
+
+def _columns(
+    page: Console, heads: tuple[str, ...], rows: list[tuple[str, ...]], styles: dict[int, list[str]]
+) -> None:
+    """A table whose last column alone is cut where the terminal is narrow."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for name in ("run", "type", "package", "version", "status", "created", "took", "score"):
-        table.add_column(name, no_wrap=True)
-    for record in records:
-        symbol, style = STYLES[record.status]
-        version = (
-            f"{record.parent} → {record.version}"
-            if record.parent and record.version
-            else (str(record.version or record.parent or ""))
-        )
+    table = Table(
+        box=None, pad_edge=False, header_style="dim", padding=(0, 2 if page.width >= 100 else 1, 0, 0)
+    )
+    for index, head in enumerate(heads):
+        width = max(len(head), *(len(row[index]) for row in rows))
+        last = index == len(heads) - 1
+        table.add_column(head, no_wrap=True, min_width=None if last else width, overflow="ellipsis")
+    for number, row in enumerate(rows):
         table.add_row(
-            record.run[:13],
-            record.kind,
-            record.package,
-            version,
-            Text(f"{symbol} {record.status}", style=style),
-            text.moment(record.created),
-            _took(record.facts) if record.facts else (record.phase or ""),
-            _score(record),
+            *(Text(cell, style=styles[i][number] if i in styles else "") for i, cell in enumerate(row))
         )
-    console().print(table)
+    page.print(table)
 
 
-def _score(record: RunRecord) -> str:
+def _score(record: RunRecord, *, named: bool) -> str:
     """The run's score, else the metric that most looks like one."""
     facts = record.facts
     if facts is None:
@@ -331,26 +363,26 @@ def _score(record: RunRecord) -> str:
     metrics = _metrics(facts)
     telling = (pair for pair in metrics if _TELLING.search(pair[0]))
     chosen = next(telling, metrics[0] if metrics else None)
-    return f"{text.line(chosen[0])} {chosen[1]}" if chosen else ""
+    if chosen is None:
+        return ""
+    return f"{chosen[1]} {text.line(chosen[0])}" if named else chosen[1]
 
 
 def package_list(newest: list[tuple[VersionRecord, int]]) -> None:
     """Packages as a table."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for name in ("package", "newest", "versions", "created", "size", "description"):
-        table.add_column(name, no_wrap=name != "description")
-    for record, count in newest:
-        table.add_row(
+    heads = ("package", "newest", "versions", "created", "size", "description")
+    rows: list[tuple[str, ...]] = [
+        (
             record.package,
             str(record.version),
             str(count),
-            text.moment(record.created),
+            text.age(record.created),
             text.size(record.tree.bytes),
-            text.plain(record.description or ""),
+            text.line(record.description or ""),
         )
-    console().print(table)
+        for record, count in newest
+    ]
+    _columns(console(), heads, rows, styles={})
 
 
 def package_page(records: list[VersionRecord]) -> None:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pkgrun.cli.options import Settings
     from pkgrun.errors import PkgrunError
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 class Shown(Exception):
@@ -91,7 +93,7 @@ def show_bug(error: BaseException, settings: Settings) -> int:
     """Something that must not happen; the exit code."""
     if settings.json:
         emit({"error": {"kind": "bug", "message": f"{type(error).__name__}: {error}", "hint": None}})
-    tell("".join(traceback.format_exception(error)))
+    tell(plain("".join(traceback.format_exception(error))))
     tell(f"{_label('error:', '1;31')} this is a bug in pkgrun, not in your package")
     return 70
 
@@ -110,7 +112,7 @@ def emit(document: Any) -> None:
 
 def _encodable(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
         return {_encodable(key): _encodable(item) for key, item in value.items()}
     return [_encodable(item) for item in value] if isinstance(value, list | tuple) else value
@@ -140,6 +142,18 @@ def duration(seconds: float) -> str:
 def moment(at: datetime) -> str:
     """A time for reading, in this machine's zone."""
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def age(at: datetime) -> str:
+    """How long ago, for reading: `just now`, `5 min ago`, `3 h ago`; the day if that is longer ago than yesterday."""
+    seconds = datetime.now(at.tzinfo).timestamp() - at.timestamp()
+    if seconds < 60:
+        return "just now"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min ago"
+    if seconds < 86400:
+        return f"{seconds // 3600:.0f} h ago"
+    return at.astimezone().strftime("%Y-%m-%d")
 
 
 def number(value: float) -> str:
