@@ -299,6 +299,9 @@ class Intent(Record):
     created: AwareDatetime
     by: Actor
     head: Head
+    alive: Annotated[
+        Heartbeat | None, Field(description="The supervisor's first sign of life, before any heartbeat.")
+    ] = None
     idempotency_key: Annotated[Digest | None, Field(description="SHA-256 of the caller's key.")] = None
     training: TrainingRequest | None = None
     import_: Annotated[ImportRequest | None, Field(alias="import")] = None
@@ -325,7 +328,7 @@ class FileList(Record):
         """The list of `names`, cut at a thousand or at 64 KiB of them, so that any list fits a record."""
         kept, room = [], 1 << 16
         for name in names[:1000]:
-            room -= len(name.encode("utf-8", "backslashreplace"))
+            room -= len(orjson.dumps(name.encode("utf-8", "backslashreplace").decode()))
             if room < 0:
                 break
             kept.append(name)

@@ -37,7 +37,10 @@ def cache_folder(given: str | None = None) -> str:
 
 
 def _configured(key: str) -> str | None:
-    folder = os.getcwd()
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:  # somebody removed it
+        return None
     while True:
         for name, path in (("pkgrun.toml", ()), ("pyproject.toml", ("tool", "pkgrun"))):
             table = _table(os.path.join(folder, name), path)
@@ -55,6 +58,8 @@ def _configured(key: str) -> str | None:
 def _table(file: str, path: tuple[str, ...]) -> dict[str, str] | None:
     """The table of a file, checked; None if the file has none."""
     try:
+        if not os.path.isfile(file):
+            return None
         with open(file, "rb") as opened:
             data = opened.read()
     except OSError:

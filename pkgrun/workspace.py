@@ -9,15 +9,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from pkgrun import __version__
-from pkgrun.errors import Conflict, NotFound
+from pkgrun.errors import NotFound
 from pkgrun.observe import Observer, silent
-from pkgrun.records import Actor, RunRecord, Tree, VersionRecord
+from pkgrun.records import Actor, RunRecord, VersionRecord
 from pkgrun.runs import launch, lookup, recover
 from pkgrun.runs.handle import Run
 from pkgrun.runs.launch import Wish
 from pkgrun.settings import cache_folder, store_location
 from pkgrun.store import numbers, operations, trees
-from pkgrun.store.checkout import checkout
+from pkgrun.store.objects import shown
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.trees import Entry
 
@@ -189,35 +189,10 @@ class Workspace:
         records = (recover.settle(self._store, run) for run in operations.runs(self._store.backend))
         yield from islice((record for record in records if imports or record.kind != "import"), limit)
 
-    def artifacts(self, run: str) -> list[tuple[str, Entry]]:
-        """What a run left in its artifacts folder, by path; also a failed one's."""
-        tree = self._artifacts(run)
-        return sorted(trees.walk(self._store.objects, tree.digest)) if tree else []
-
-    def export_artifacts(self, run: str, out: str | os.PathLike[str]) -> int:
-        """Write a run's artifacts into a folder, which must be new or empty; how many files they are.
-
-        Raises:
-            Conflict: the folder holds something.
-        """
-        folder = os.fspath(out)
-        os.makedirs(folder, exist_ok=True)
-        if os.listdir(folder):
-            raise Conflict(f"{folder} is not empty", hint="name a new folder")
-        tree = self._artifacts(run)
-        if tree is None:
-            return 0
-        checkout(self._store.objects, tree.digest, folder)
-        return tree.files
-
-    def _artifacts(self, run: str) -> Tree | None:
-        facts = self.run(run).record().facts
-        return facts.artifacts if facts else None
-
 
 def _actor() -> Actor:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return Actor(user=user, host=os.uname().nodename, pkgrun=__version__)
+    return Actor(user=shown(user), host=os.uname().nodename, pkgrun=__version__)

@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
@@ -16,12 +17,14 @@ from pkgrun.errors import PkgrunError
 
 _FORK = multiprocessing.get_context("fork")
 NOBODY = 65534
+OPEN = 0o755
+READ_ONLY = 0o555
 
 
 def race(count: int, work: Callable[[int, Barrier], Any]) -> list[Any]:
     """What `work` returns in each of `count` processes; it is given its number and a barrier of all."""
     barrier = _FORK.Barrier(count)
-    children = [_Child(lambda number=number: work(number, barrier)) for number in range(count)]
+    children = [_Child(partial(work, number, barrier)) for number in range(count)]
     # Read first: a child may have more to say than a pipe holds.
     return [child.result() for child in children]
 
@@ -82,5 +85,5 @@ def _answer(work: Callable[[], Any]) -> tuple[bool, Any]:
 def open_folder() -> Iterator[str]:
     """A temporary folder that every user may enter and read."""
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
+        os.chmod(folder, OPEN)
         yield folder

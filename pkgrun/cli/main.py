@@ -71,8 +71,8 @@ def main() -> None:
 def _run(settings: Settings) -> int:
     try:
         code = cli.main(standalone_mode=False, obj=settings)
-    except BrokenPipeError:
-        return 0  # whoever read us has seen enough
+    except (BrokenPipeError, SystemExit):
+        return 0  # whoever read us has seen enough; click's word for it is SystemExit
     except BaseException as error:
         return _code(error, settings)
     return code if isinstance(code, int) else 0

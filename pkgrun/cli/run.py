@@ -108,15 +108,15 @@ def results(settings: Settings, run_id: str) -> None:
 @pass_settings
 def artifacts(settings: Settings, run_id: str, out: str | None) -> None:
     """What the run left in its artifacts folder: a list, or with --out the files."""
-    workspace = settings.workspace()
+    one = settings.workspace().run(run_id)
     if out is not None:
-        count = workspace.export_artifacts(run_id, out)
+        count = one.export_artifacts(out)
         if settings.json:
             text.emit({"files": count, "out": out})
         else:
             text.say(f"{text.plural(count, 'file')} written to {out}", settings)
         return
-    found = workspace.artifacts(run_id)
+    found = one.artifacts()
     if settings.json:
         text.emit({"artifacts": [entry.written() | {"path": text.shown(path)} for path, entry in found]})
         return

@@ -81,7 +81,7 @@ def show_error(error: PkgrunError, settings: Settings) -> None:
 
 def show_usage(error: click.ClickException, settings: Settings) -> None:
     """A call that click refused."""
-    if settings.json:
+    if settings.json or "--json" in sys.argv:  # it may stand behind what was refused
         emit({"error": {"kind": "usage", "message": error.format_message(), "hint": None}})
     tell(f"{_label('error:', '1;31')} {plain(error.format_message())}")
     ctx = getattr(error, "ctx", None)
@@ -106,8 +106,9 @@ def emit(document: Any) -> None:
         data = orjson.dumps(document, option=orjson.OPT_INDENT_2, default=str)
     except TypeError:  # a lone surrogate: a path that is not UTF-8
         data = orjson.dumps(_encodable(document), option=orjson.OPT_INDENT_2, default=str)
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data + b"\n")
+    with suppress(BrokenPipeError):  # nobody reads; the exit code tells the rest
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data + b"\n")
 
 
 def _encodable(value: Any) -> Any:

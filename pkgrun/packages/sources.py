@@ -5,13 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from pkgrun.errors import InvalidName, NotFound, PackageInvalid
+from pkgrun.errors import (
+    DataInvalid,
+    InvalidName,
+    NotFound,
+    PackageInvalid,
+    PermissionDenied,
+    Temporary,
+    UsageError,
+)
 from pkgrun.records import check_name
-from pkgrun.store.objects import shown
+from pkgrun.store.objects import open_regular, shown
 from pkgrun.store.scan import Keep
 
 IGNORE_FILE = ".pkgrunignore"
 
+_IGNORE_LIMIT = 1 << 20
 _LEFT_OUT = {".git", "__pycache__", ".hg", ".svn"}
 _MARKS_FOREIGN = ("pyvenv.cfg", "conda-meta", "pkgrun-store.json")
 """A folder that holds one of these is a virtual environment or a store, not part of a package."""
@@ -23,7 +32,10 @@ def locate(path: str) -> str:
     Raises:
         NotFound: there is nothing.
         PackageInvalid: it is no folder.
+        UsageError: it is no path at all.
     """
+    if not path or "\0" in path:
+        raise UsageError(f"{path!r} is no path of a package", hint="a package is a folder with a train.py")
     real = os.path.realpath(os.path.expanduser(path))
     if not os.path.lexists(real):
         raise NotFound(f"there is no folder {shown(path)}", hint="a package is a folder with a train.py")
@@ -73,10 +85,12 @@ def produced(path: str, is_folder: bool) -> bool:
 
 def _ignored(folder: str) -> Callable[[str], bool]:
     try:
-        with open(os.path.join(folder, IGNORE_FILE), encoding="utf-8") as file:
-            lines = file.read().splitlines()
-    except FileNotFoundError:
+        with open(open_regular(os.path.join(folder, IGNORE_FILE)), encoding="utf-8") as file:
+            lines = file.read(_IGNORE_LIMIT).splitlines()
+    except NotFound:
         return lambda path: False
+    except (DataInvalid, PermissionDenied, Temporary) as error:
+        raise PackageInvalid(error.message, hint="it has to be a text file of its own") from error
     except (OSError, UnicodeDecodeError) as error:
         raise PackageInvalid(f"{IGNORE_FILE} cannot be read: {error}") from error
     import pathspec

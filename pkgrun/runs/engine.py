@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 
-from pkgrun.errors import Killed, PkgrunError
+from pkgrun.errors import DataInvalid, Killed, NotFound, PkgrunError, Temporary
 from pkgrun.observe import Event, Notice, Observer
 from pkgrun.records import Blob, Facts, Outcome, RunError, RunRecord, Tree, VersionEntry
 from pkgrun.runs import recover, steps
@@ -59,7 +59,7 @@ def run(
             note(Notice(f"the work directory stays: {at.package}"))
         result = _attempt(store, order, at, course, stop)
         course.enter("commit")
-        outcome = _outcome(order, result, _facts(store, course, at))
+        outcome = _outcome(order, result, _facts(store, course, journal))
         store.objects.flush()
         standing = operations.decide(store.backend, outcome)
         heart.stop()
@@ -74,10 +74,24 @@ def _attempt(store: Store, order: Order, at: Place, course: Course, stop: Stop) 
         steps.mount(store, order, at, course)
         _stopped(stop)
         ended = steps.call(order, at, course, environment, stop)
-        leak = steps.collect_artifacts(store, order, at, course)
-        return steps.judge(order, at, ended) or leak or steps.collect_package(store, order, at, course)
+        failure = steps.judge(order, at, ended)
+        leak = _kept_artifacts(store, order, at, course, failure)
+        return failure or leak or steps.collect_package(store, order, at, course)
     except PkgrunError as error:
         return run_error(error, course.phase)
+
+
+def _kept_artifacts(
+    store: Store, order: Order, at: Place, course: Course, failure: RunError | None
+) -> RunError | None:
+    """Collect the artifacts; that they cannot be kept is no reason to forget why the package's code failed."""
+    try:
+        return steps.collect_artifacts(store, order, at, course)
+    except PkgrunError as error:
+        if failure is None:
+            raise
+        course.warn(f"the artifacts were not kept: {error.message}", error.hint)
+        return None
 
 
 def _stopped(stop: Stop) -> None:
@@ -85,9 +99,12 @@ def _stopped(stop: Stop) -> None:
         raise Killed("the run was stopped before the package's code began")
 
 
-def _facts(store: Store, course: Course, at: Place) -> Facts:
-    taken = store.objects.take(at.journal)
-    log = Blob(digest=taken.digest, bytes=taken.size)
+def _facts(store: Store, course: Course, journal: Journal) -> Facts:
+    try:
+        taken = store.objects.take(journal.path)
+        log = Blob(digest=taken.digest, bytes=taken.size)
+    except (NotFound, DataInvalid, Temporary):  # the package's code has removed or replaced it
+        log = store.objects.put(journal.whole())
     return course.facts().model_copy(update={"log": log})
 
 
@@ -103,8 +120,20 @@ def _outcome(order: Order, result: Tree | RunError, facts: Facts) -> Outcome:
     )
     if not order.secrets:
         return outcome
-    masked = Masker(order.secrets.values()).json(outcome.model_dump(mode="json"))
-    return Outcome.model_validate(masked)
+    return _masked(outcome, Masker(order.secrets.values()))
+
+
+def _masked(outcome: Outcome, mask: Masker) -> Outcome:
+    """Without secrets where the package's code can have put words; a digest or a time may look like a secret too."""
+    found = outcome.model_dump(mode="json")
+    facts = found["facts"]
+    if found["error"]:
+        found["error"] |= {name: mask.json(found["error"][name]) for name in ("message", "hint", "traceback")}
+    for name in ("metrics", "changes", "warnings"):
+        facts[name] = mask.json(facts[name])
+    if facts["data"]:
+        facts["data"] |= {name: mask.json(facts["data"][name]) for name in ("source", "unstable")}
+    return Outcome.model_validate(found)
 
 
 def _entry(order: Order, tree: Tree, facts: Facts) -> VersionEntry:

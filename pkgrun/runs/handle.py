@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +16,11 @@ from pkgrun.runs import recover
 from pkgrun.runs.heart import KILL
 from pkgrun.runs.journal import Journal, decode
 from pkgrun.runs.results import results
+from pkgrun.store import trees
+from pkgrun.store.checkout import checkout, new_folder
 from pkgrun.store.operations import key
 from pkgrun.store.root import Store
+from pkgrun.store.trees import Entry
 from pkgrun.worker.supervisor import Stop
 
 POLL = 0.2
@@ -106,6 +110,28 @@ class Run:
             segments.append(data)
             number += 1
         return b"".join(segments)
+
+    def artifacts(self) -> list[tuple[str, Entry]]:
+        """What lies in its artifacts folder, by path; also of a failed run, nothing of an open one."""
+        facts = self.record().facts
+        if facts is None or facts.artifacts is None:
+            return []
+        return sorted(trees.walk(self._store.objects, facts.artifacts.digest), key=lambda item: item[0])
+
+    def export_artifacts(self, out: str | os.PathLike[str]) -> int:
+        """Write the artifacts into a folder, which must be new or empty; how many files they are.
+
+        Raises:
+            Conflict: the folder holds something.
+            PermissionDenied, Temporary: it cannot be written.
+        """
+        folder = os.fspath(out)
+        new_folder(folder)
+        facts = self.record().facts
+        if facts is None or facts.artifacts is None:
+            return 0
+        checkout(self._store.objects, facts.artifacts.digest, folder)
+        return facts.artifacts.files
 
     def wait(self, timeout: float | None = None) -> RunResult:
         """Wait for the end.

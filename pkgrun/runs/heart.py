@@ -33,12 +33,13 @@ class Heart:
         self._backend, self._run, self._journal, self._kill = backend, run, journal, kill
         self._phase, self._beaten, self._told = "stage", 0.0, ""
         self._published, self._segments = 0, 0
-        self._end = threading.Event()
+        self._wake, self._ended = threading.Event(), False
 
     def observe(self, event: Event) -> None:
-        """Keep the phase in mind."""
+        """Tell at once that a phase has begun: what a killed run was doing is known from nowhere else."""
         if isinstance(event, Phase):
             self._phase = event.name
+            self._wake.set()
 
     def beat(self) -> None:
         """Write the heartbeat."""
@@ -60,13 +61,22 @@ class Heart:
 
     def go_on(self) -> None:
         """Beat until `stop`; a store that does not answer is tried again at the next tick."""
-        while not self._end.wait(TICK):
+        due = time.monotonic() + TICK
+        while not self._ended:
+            woken = self._wake.wait(max(0.0, due - time.monotonic()))
+            self._wake.clear()
             with suppress(PkgrunError):
-                self._tick()
+                if not woken:
+                    self._tick()
+                elif self._phase != self._told and not self._ended:
+                    self.beat()
+            if not woken:
+                due = time.monotonic() + TICK
 
     def stop(self) -> None:
         """The last beat was the last."""
-        self._end.set()
+        self._ended = True
+        self._wake.set()
 
 
 @contextmanager

@@ -15,6 +15,11 @@ from pkgrun.store.objects import digest_of
 from pkgrun.store.root import Store
 
 
+def digest(key: str) -> str:
+    """What records hold of a key, which may be any text."""
+    return digest_of(key.encode("utf-8", "surrogatepass"))
+
+
 def claim(store: Store, key: str, *, asked: bytes, run: str) -> str:
     """The id of the run that the key stands for: `run`, or the id of an earlier attempt that counts.
 
@@ -23,7 +28,7 @@ def claim(store: Store, key: str, *, asked: bytes, run: str) -> str:
     Raises:
         Conflict: the key was used for something else.
     """
-    folder = f"keys/{digest_of(key.encode()).removeprefix('sha256:')}"
+    folder = f"keys/{digest(key).removeprefix('sha256:')}"
     wanted, attempt = digest_of(asked), 0
     while True:
         name = f"{folder}/{attempt:08}.json"

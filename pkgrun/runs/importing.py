@@ -20,7 +20,7 @@ from pkgrun.records import (
     VersionEntry,
     VersionRecord,
 )
-from pkgrun.runs import recover
+from pkgrun.runs import labels, recover
 from pkgrun.store import numbers, operations, trees
 from pkgrun.store.objects import Hashing, Sink, shown
 from pkgrun.store.root import Store
@@ -52,6 +52,7 @@ def bring_in(
         InvalidName: its name cannot be a package's.
         NotFound, PermissionDenied, Temporary: something in it cannot be read.
     """
+    labels.check(description, tags)
     root = sources.locate(folder)
     package = sources.name_of(root, name)
     report = inspection.check(Path(root), package)
@@ -66,19 +67,19 @@ def bring_in(
         return Imported(known, new=False)
     for problem in report.problems:
         observer(Notice(str(problem)))
+    run = operations.new_run_id()
     intent = Intent(
-        run=operations.new_run_id(),
+        run=run,
         kind="import",
         package=package,
         created=datetime.now(UTC),
         by=by,
         head=numbers.head(store.backend, package, None),
+        alive=recover.sign_of_life(run, "running", "import"),
         import_=ImportRequest(source=shown(root), tree=seen),
     )
     operations.begin(store.backend, intent)
     with recover.never_open(store, intent):
-        alive = recover.sign_of_life(intent.run, "running", "import")
-        store.backend.write(operations.key(intent.run, "heartbeat.json"), alive.to_bytes())
         entry = VersionEntry(
             package=package,
             kind="import",

@@ -5,11 +5,13 @@ Progress is not kept; phases, notices and log lines are. Others read the segment
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
 import orjson
 
+from pkgrun.errors import Damaged
 from pkgrun.observe import Event, Log, Notice, Observer, Phase, Progress
 
 
@@ -35,16 +37,34 @@ def _plain(value: Any) -> Any:
 
 
 def decode(line: bytes) -> Event | None:
-    """The event of one line, or None of a kind that is not known here."""
-    fields = orjson.loads(line)
-    match fields.get("event"):
-        case "phase":
-            return Phase(fields["name"], fields["at"])
-        case "log":
-            return Log(fields["stream"], fields["text"], fields["at"])
-        case "notice":
-            return Notice(fields["message"], fields["hint"])
-    return None
+    """The event of one line, or None of a kind that is not known here.
+
+    Raises:
+        Damaged: it is no event.
+    """
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise _no_event(line) from error
+    match fields:
+        case {"event": "phase", "name": str(name), "at": int() | float() as at}:
+            return Phase(name, at)
+        case {
+            "event": "log",
+            "stream": "out" | "err" as stream,
+            "text": str(text),
+            "at": int() | float() as at,
+        }:
+            return Log(stream, text, at)
+        case {"event": "notice", "message": str(message), "hint": None | str() as hint}:
+            return Notice(message, hint)
+        case {"event": str(kind)} if kind not in {"phase", "log", "notice"}:
+            return None
+    raise _no_event(line)
+
+
+def _no_event(line: bytes) -> Damaged:
+    return Damaged(f"a log holds a line that is no event: {line[:60]!r}")
 
 
 class Journal:
@@ -52,7 +72,7 @@ class Journal:
 
     def __init__(self, path: str, forward: Observer) -> None:
         self._forward = forward
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by `close`
+        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - closed by `close`
         self.path = path
         self.size = 0
         self._changed = threading.Condition()
@@ -68,10 +88,17 @@ class Journal:
 
     def read(self, start: int) -> bytes:
         """What was written from `start` on, at most a mebibyte; it ends with a whole line unless one is longer."""
-        with open(self.path, "rb", buffering=0) as file:
-            file.seek(start)
-            data = file.read(1 << 20)
+        # Not by its path: the package's code may have removed what it finds around its work directory.
+        with self._changed:
+            if self._closed:
+                raise FileNotFoundError(self.path)
+            data = os.pread(self._file.fileno(), 1 << 20, start)
         return data[: data.rfind(b"\n") + 1] or data
+
+    def whole(self) -> bytes:
+        """All that was written."""
+        with self._changed:
+            return os.pread(self._file.fileno(), self.size, 0)
 
     def wait_beyond(self, offset: int) -> bool:
         """Wait until there is more than `offset` bytes, or no more will come; whether no more will."""

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-import orjson
-
 from pkgrun.datasets import sources
 from pkgrun.errors import UsageError
 from pkgrun.observe import Notice, Observer
 from pkgrun.packages import contract
 from pkgrun.records import Actor, Intent, RunRecord, TrainingRequest, VersionRecord
-from pkgrun.runs import engine, idempotency, lookup
+from pkgrun.runs import engine, idempotency, labels, lookup, recover
 from pkgrun.runs.handle import LiveRun, Run
 from pkgrun.runs.order import Order
 from pkgrun.runs.plan import plan
 from pkgrun.store import numbers, operations
-from pkgrun.store.objects import digest_of, shown
+from pkgrun.store.objects import shown
 from pkgrun.store.root import Store
+from pkgrun.worker.secrets import LARGEST
 from pkgrun.worker.variables import child_environment, devices
 
 _PARAMETERS_LIMIT = 1 << 18
@@ -51,7 +51,8 @@ class Wish:
         told = {
             name: getattr(self, name) for name in self.__slots__ if name not in {"secrets", "keep_workdir"}
         }
-        return orjson.dumps(told | {"secrets": sorted(self.secrets)}, option=orjson.OPT_SORT_KEYS)
+        # Not orjson: a path need not be UTF-8.
+        return json.dumps(told | {"secrets": sorted(self.secrets)}, sort_keys=True).encode()
 
 
 def train(
@@ -68,6 +69,7 @@ def train(
     source = sources.find(wish.data) if wish.data is not None else None
     if source is not None:
         wish = replace(wish, data=source.path)
+        _apart(store, source)
     run = operations.new_run_id()
     if idempotency_key is not None:
         claimed = idempotency.claim(store, idempotency_key, asked=wish.asked(), run=run)
@@ -85,9 +87,26 @@ def train(
     return LiveRun(store, run, work)
 
 
+def _apart(store: Store, source: sources.Source) -> None:
+    """A dataset that holds the store would grow with every run, and change while it is read."""
+    home = os.path.realpath(store.backend.url)
+    if source.folder and os.path.commonpath([home, source.path]) == source.path:
+        raise UsageError(
+            f"the dataset {source.label} holds the store {store.url} itself",
+            hint="name a folder beside it, or put the store elsewhere with --store",
+        )
+
+
 def _check(wish: Wish) -> None:
+    labels.check(wish.description, wish.tags, wish.secrets)
+    for name, value in wish.env.items():
+        labels.text(name, "a parameter's name")
+        if len(labels.text(value, f"parameter {name}")) > LARGEST:
+            raise UsageError(
+                f"parameter {name} is larger than {LARGEST >> 10} KiB", hint="put it into the dataset"
+            )
     child_environment(host={}, parameters=wish.env, defaults={}, secrets=wish.secrets, gpu=wish.gpu)
-    if sum(len(name) + len(value) for name, value in wish.env.items()) > _PARAMETERS_LIMIT:
+    if sum(labels.written(word.encode()) for pair in wish.env.items() for word in pair) > _PARAMETERS_LIMIT:
         raise UsageError(
             f"the parameters are larger than {_PARAMETERS_LIMIT >> 10} KiB",
             hint="put large values into the dataset",
@@ -160,7 +179,8 @@ def _order(
         created=datetime.now(UTC),
         by=by,
         head=numbers.head(store.backend, base.package, base.version.major),
-        idempotency_key=digest_of(key.encode()) if key is not None else None,
+        alive=recover.sign_of_life(run, "scheduled", "start"),
+        idempotency_key=idempotency.digest(key) if key is not None else None,
         training=request,
     )
     return Order(

@@ -37,7 +37,7 @@ def place(cache: str, run: str, name: str, *, keep: bool) -> Iterator[Place]:
     except OSError as error:
         raise translate(error, root) from error
     try:
-        yield Place(os.path.join(root, name), os.path.join(root, "events.jsonl"))
+        yield Place(os.path.join(root, name), os.path.join(root, ".events.jsonl"))
     finally:
         if not keep:
             remove(root)
@@ -75,11 +75,33 @@ def _lock(path: str) -> int:
 
 def remove(path: str) -> None:
     """Remove a folder, also where the code that wrote it took the right to away."""
+    if os.path.islink(path):
+        os.unlink(path)
+        return
     with suppress(FileNotFoundError):
         try:
             shutil.rmtree(path)
-        except OSError:
-            for folder, _, _ in os.walk(path):
-                with suppress(OSError):
-                    os.chmod(folder, 0o700)
-            shutil.rmtree(path, ignore_errors=True)
+        except (OSError, RecursionError):
+            with suppress(OSError):
+                _level(path)
+
+
+def _level(path: str) -> None:
+    """Remove a folder by moving every folder in it up to its top: no depth and no mode stands in the way."""
+    os.chmod(path, 0o700)
+    count = 0
+    while entries := list(os.scandir(path)):
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+                continue
+            os.chmod(entry.path, 0o700)
+            for inner in list(os.scandir(entry.path)):
+                if inner.is_dir(follow_symlinks=False):
+                    os.chmod(inner.path, 0o700)
+                    count += 1
+                    os.rename(inner.path, os.path.join(path, f".{os.getpid()}.{count}"))
+                else:
+                    os.unlink(inner.path)
+            os.rmdir(entry.path)
+    os.rmdir(path)

@@ -30,7 +30,7 @@ def settle(store: Store, run: str) -> RunRecord:
     intent = operations.intent(store.backend, run)
     outcome = operations.decided(store.backend, run)
     if outcome is None:
-        beat = operations.heartbeat(store.backend, run)
+        beat = operations.heartbeat(store.backend, run) or intent.alive
         if beat is None or not dead(beat):
             return run_record(intent, None, None, beat)
         outcome = _give_up(store, beat)
@@ -59,7 +59,7 @@ def _written(store: Store, run: str) -> RunRecord | None:
     name = key(run, "run.json")
     if store.backend.stat(name) is None:
         return None
-    return RunRecord.from_bytes(store.backend.read(name), key=name)
+    return operations.of_run(run, RunRecord.from_bytes(store.backend.read(name), key=name), name)
 
 
 def _give_up(store: Store, beat: Heartbeat) -> Outcome:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pkgrun.datasets.mount import mount as mount_data
-from pkgrun.errors import NotFound, SecretFound
+from pkgrun.errors import NotFound, SecretFound, UsageError
 from pkgrun.observe import Progress
 from pkgrun.packages.sources import produced
 from pkgrun.records import Blob, Changes, Data, FileList, RunError, Tree
@@ -46,7 +46,25 @@ def stage(store: Store, order: Order, at: Place, course: Course) -> None:
     counter = _Counter(course, "package", order.base.tree.bytes)
     checkout(store.objects, order.base.tree.digest, at.package, skip=order.plan.folders, progress=counter.add)
     for folder in order.plan.folders:
-        os.makedirs(os.path.join(at.package, folder), exist_ok=True)
+        _make(at.package, folder)
+
+
+def _make(package: str, folder: str) -> None:
+    """Make one of the run's own folders, where its name says and not where a link of the package leads."""
+    path = os.path.join(package, folder)
+    above = os.path.realpath(os.path.dirname(path))
+    reason: str | None = "a link of the package is in the way"
+    try:
+        astray = above != os.path.dirname(os.path.join(os.path.realpath(package), folder))
+        if not astray:
+            os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        astray, reason = True, error.strerror
+    if astray:
+        raise UsageError(
+            f"the run's folder {folder!r} cannot be made in the package: {reason}",
+            hint="name another with artifacts_directory",
+        )
 
 
 def mount(store: Store, order: Order, at: Place, course: Course) -> None:

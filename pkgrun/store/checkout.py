@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from io import FileIO
 
-from pkgrun.errors import Damaged, PkgrunError
+from pkgrun.errors import Conflict, Damaged, PkgrunError, UsageError
 from pkgrun.store import names, trees
 from pkgrun.store.local import translate, write_all
 from pkgrun.store.objects import Objects, shown
@@ -56,6 +56,27 @@ def checkout(
     each(write, files)
     for path, entry in links:
         _link(entry.target, os.path.join(target, path))
+
+
+def new_folder(path: str) -> None:
+    """Make a folder to write into; one that is there already must be empty.
+
+    Raises:
+        Conflict: it holds something, or is none.
+        UsageError: that is no path.
+        PermissionDenied, Temporary: the system refuses.
+    """
+    if not path or "\0" in path:
+        raise UsageError(f"{path!r} is no path of a folder", hint="name a new folder")
+    try:
+        os.makedirs(path, exist_ok=True)
+        full = bool(os.listdir(path))
+    except (FileExistsError, NotADirectoryError) as error:
+        raise Conflict(f"{shown(path)} is no folder", hint="name a new folder") from error
+    except OSError as error:
+        raise translate(error, shown(path)) from error
+    if full:
+        raise Conflict(f"{shown(path)} is not empty", hint="name a new folder")
 
 
 def _kept(objects: Objects, digest: str, skip: frozenset[str]) -> Iterator[tuple[str, Entry]]:

@@ -12,14 +12,17 @@ import stat as mode
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
-from pkgrun.errors import Bug, DataInvalid, NotFound, PermissionDenied, PkgrunError, Temporary
+from pkgrun.errors import Bug, Damaged, DataInvalid, NotFound, PermissionDenied, PkgrunError, Temporary
 from pkgrun.store.backend import RECORD_LIMIT, Capabilities, Stat, Upload
 from pkgrun.store.parallel import each
 
 CHUNK = 1 << 20
 _PENDING_LIMIT = 2000
+_READ_LIMIT = 1 << 26
+"""Bytes that are read at once. Records stay far below; whoever expects more reads a range, or streams."""
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -51,6 +54,19 @@ def write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def _opened(path: str) -> FileIO:
+    """A file for reading; never waiting for a pipe's other end."""
+    file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb")
+    if not mode.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise _no_file(path)
+    return file
+
+
+def _no_file(path: str) -> Damaged:
+    return Damaged(f"{path} is not a file", hint="restore it from a copy of the store")
 
 
 def _temporary(target: str) -> str:
@@ -104,13 +120,15 @@ class LocalBackend:
         return os.path.join(self.root, key)
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        with _translated(self._path(key)), open(self._path(key), "rb", buffering=0) as file:
+        with _translated(self._path(key)), _opened(self._path(key)) as file:
+            if length is None and os.fstat(file.fileno()).st_size - start > _READ_LIMIT:
+                raise Damaged(f"{self._path(key)} is larger than any record")
             if start:
                 file.seek(start)
             return file.read() if length is None else file.read(length)
 
     def stream(self, key: str) -> Iterator[bytes]:
-        with _translated(self._path(key)), open(self._path(key), "rb", buffering=0) as file:
+        with _translated(self._path(key)), _opened(self._path(key)) as file:
             while chunk := file.read(CHUNK):
                 yield chunk
 
@@ -143,6 +161,8 @@ class LocalBackend:
         try:
             os.link(temporary, target)
         except FileExistsError:
+            if not os.path.isfile(target):  # nobody wrote that; going on would be to try for ever
+                raise _no_file(target) from None
             return False
         except OSError:
             # Over NFS the answer may be lost although the link was made: the count tells.

@@ -10,9 +10,11 @@ import re
 from collections.abc import Callable, Iterator
 
 from pkgrun.errors import Damaged, NotFound
-from pkgrun.records import Head, Version, VersionEntry, VersionRecord, check_name
+from pkgrun.records import NAME_PATTERN, Head, Version, VersionEntry, VersionRecord, check_name
 from pkgrun.store.backend import Backend
 from pkgrun.store.objects import digest_of
+
+_NAME = re.compile(NAME_PATTERN)
 
 
 def key(package: str, version: Version) -> str:
@@ -51,7 +53,9 @@ def exists(backend: Backend, package: str, version: Version) -> bool:
 
 def packages(backend: Backend) -> list[str]:
     """The names of all packages that have a version."""
-    return sorted(name for name in backend.list("packages") if majors(backend, name))
+    return sorted(
+        name for name in backend.list("packages") if _NAME.fullmatch(name) and majors(backend, name)
+    )
 
 
 def majors(backend: Backend, package: str) -> list[int]:

@@ -10,10 +10,13 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from typing import TypeVar
 
-from pkgrun.errors import Bug, NotFound
-from pkgrun.records import RUN_ID_PATTERN, Heartbeat, Intent, Outcome, check_run_id
+from pkgrun.errors import Bug, Damaged, NotFound
+from pkgrun.records import RUN_ID_PATTERN, Heartbeat, Intent, Outcome, RunRecord, check_run_id
 from pkgrun.store.backend import Backend
+
+_Record = TypeVar("_Record", Intent, Outcome, Heartbeat, RunRecord)
 
 
 def new_run_id() -> str:
@@ -32,6 +35,17 @@ def key(run: str, name: str) -> str:
 def begin(backend: Backend, intent: Intent) -> bool:
     """Create the intent: the operation exists from here on. False: it exists already, and is another's to carry out."""
     return backend.create(key(intent.run, "intent.json"), intent.to_bytes())
+
+
+def of_run(run: str, record: _Record, name: str) -> _Record:
+    """The record, if it is that run's.
+
+    Raises:
+        Damaged: it is another's.
+    """
+    if record.run != run:
+        raise Damaged(f"{name} is the record of the run {record.run}")
+    return record
 
 
 def exists(backend: Backend, run: str) -> bool:
@@ -58,7 +72,7 @@ def intent(backend: Backend, run: str) -> Intent:
     """
     name = key(check_run_id(run), "intent.json")
     try:
-        return Intent.from_bytes(backend.read(name), key=name)
+        return of_run(run, Intent.from_bytes(backend.read(name), key=name), name)
     except NotFound as error:
         raise NotFound(f"there is no run {run}", hint="`pkgrun run list` shows the runs") from error
 
@@ -67,7 +81,7 @@ def decided(backend: Backend, run: str) -> Outcome | None:
     """The outcome, or None while the operation is open."""
     name = key(run, "outcome.json")
     try:
-        return Outcome.from_bytes(backend.read(name), key=name)
+        return of_run(run, Outcome.from_bytes(backend.read(name), key=name), name)
     except NotFound:
         return None
 
@@ -76,7 +90,7 @@ def heartbeat(backend: Backend, run: str) -> Heartbeat | None:
     """The supervisor's last sign of life, or None if it never gave one."""
     name = key(run, "heartbeat.json")
     try:
-        return Heartbeat.from_bytes(backend.read(name), key=name)
+        return of_run(run, Heartbeat.from_bytes(backend.read(name), key=name), name)
     except NotFound:
         return None
 

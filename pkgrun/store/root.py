@@ -13,7 +13,7 @@ from pkgrun.errors import Conflict, Damaged, NotFound, UsageError
 from pkgrun.records import FORMAT, StoreRecord
 from pkgrun.store.backend import Backend
 from pkgrun.store.local import LocalBackend, translate
-from pkgrun.store.objects import Objects
+from pkgrun.store.objects import Objects, shown
 from pkgrun.store.operations import new_run_id
 
 KEY = "pkgrun-store.json"
@@ -30,7 +30,7 @@ class Store:
     @property
     def url(self) -> str:
         """Where it is, without credentials."""
-        return self.backend.url
+        return shown(self.backend.url)
 
 
 def open_store(location: str, *, create: bool) -> Store:
@@ -51,10 +51,16 @@ def open_store(location: str, *, create: bool) -> Store:
 
 def _directory(location: str) -> Path:
     if "://" in location:
+        location = location.partition("://")[0] + "://…"  # it may hold credentials
         raise UsageError(f"{location}: stores at URLs are not supported yet", hint="give a directory")
     if "\0" in location or not location:
         raise UsageError(f"{location!r} is no directory's name")
-    return Path(location).expanduser().absolute()
+    try:
+        return Path(location).expanduser().absolute()
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{location} is below the current directory, which is gone", hint="go to another one"
+        ) from error
 
 
 def _record(backend: Backend) -> StoreRecord | None:

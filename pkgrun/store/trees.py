@@ -98,8 +98,8 @@ def seal(
     graft: Mapping[str, Entry] | None = None,
 ) -> Ingested:
     """Make the nodes over files that were taken, in the order of `listing.files`."""
-    folders: dict[str, dict[str, Entry]] = {path: {} for path in listing.folders}
-    flagged = []
+    flagged = [path for path in listing.folders[1:] if _named(path, watch)]
+    folders: dict[str, dict[str, Entry]] = {path: {} for path in listing.folders if path not in flagged}
     for found, file in zip(listing.files, taken, strict=True):
         if file.flagged or _named(found.path, watch):
             flagged.append(found.path)
@@ -107,6 +107,9 @@ def seal(
         folder, name = _split(found.path)
         folders[folder][name] = Entry(name, "file", file.digest, 1, file.size, found.executable)
     for found in listing.links:
+        if _named(found.path, watch) or _named(found.target or "", watch):
+            flagged.append(found.path)
+            continue
         folder, name = _split(found.path)
         folders[folder][name] = Entry(name, "symlink", target=found.target or "")
     for path, entry in (graft or {}).items():

@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pkgrun
+from pkgrun import Workspace
+from pkgrun import open as open_store
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 SCRIPT = Path(sys.executable).parent / "pkgrun"
+
+_UNWANTED = ("PKGRUN_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_")
 
 MAIN = "class Main:\n    def __init__(self): pass\n    def predict(self, mlskill_input): return ''\n"
 
@@ -77,7 +80,7 @@ class Lab:
 
     def variables(self, **more: str) -> dict[str, str]:
         """The whole environment of a process."""
-        known = {name: value for name, value in os.environ.items() if not name.startswith("PKGRUN_")}
+        known = {name: value for name, value in os.environ.items() if not name.startswith(_UNWANTED)}
         mine = {"PKGRUN_STORE": str(self.store), "PKGRUN_CACHE": str(self.cache), "TZ": "UTC"}
         return {**known, **mine, **self.env, **more}
 
@@ -112,8 +115,8 @@ class Lab:
         process = subprocess.Popen(command, cwd=self.folder, env=self.variables(), text=True, **more)
         return self._started(process)
 
-    def workspace(self) -> pkgrun.Workspace:
-        return pkgrun.open(self.store)
+    def workspace(self) -> Workspace:
+        return open_store(self.store)
 
     def package(self, name: str = "p", train: str = TRAIN, files: Mapping[str, str] | None = None) -> Path:
         """A package folder; `files` are written besides train.py, main.py and an empty requirements.txt."""

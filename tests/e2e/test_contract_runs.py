@@ -56,7 +56,7 @@ def trained(lab: Lab, package: Path | str, **options: Any) -> RunResult:
 
 def witnessed(lab: Lab, result: RunResult) -> dict[str, Any]:
     out = lab.folder / f"artifacts-{result.version}"
-    lab.workspace().export_artifacts(result.run_id, out)
+    lab.workspace().run(result.run_id).export_artifacts(out)
     seen: dict[str, Any] = json.loads(next(out.rglob("seen.json")).read_text())
     return seen
 
@@ -167,7 +167,7 @@ def test_a_nested_artifacts_directory(lab: Lab) -> None:
     result = trained(lab, package, env={"artifacts_directory": "out/artifacts"})
 
     assert witnessed(lab, result)["folders"]["out"] == ["artifacts"]
-    assert [path for path, _ in lab.workspace().artifacts(result.run_id)] == ["seen.json"]
+    assert [path for path, _ in lab.workspace().run(result.run_id).artifacts()] == ["seen.json"]
     assert not [path for path in lab.version_files("p@1.1") if path.startswith("out/artifacts")]
 
 
@@ -183,7 +183,7 @@ def test_artifacts_are_kept_also_of_a_failed_run(lab: Lab) -> None:
     with pytest.raises(UserCodeFailed, match=r"train\(\) raised ValueError: no"):
         run.wait(60)
 
-    assert [path for path, _ in lab.workspace().artifacts(run.id)] == ["half.txt"]
+    assert [path for path, _ in lab.workspace().run(run.id).artifacts()] == ["half.txt"]
 
 
 # ---------------------------------------------------------------- what becomes the version
@@ -311,7 +311,7 @@ def test_metrics_that_cannot_be_read_are_kept_and_warned_of(lab: Lab, content: s
     code = body(f"open('artifacts/metrics.json', 'wb').write({content!r}.encode('latin-1'))")
     result = trained(lab, lab.package("p", code))
 
-    assert [path for path, _ in lab.workspace().artifacts(result.run_id)] == ["metrics.json"]
+    assert [path for path, _ in lab.workspace().run(result.run_id).artifacts()] == ["metrics.json"]
     assert facts(result).metrics or [one for one in facts(result).warnings if "metrics.json" in one]
 
 

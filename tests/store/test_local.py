@@ -10,11 +10,11 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
-from tests.processes import apart, open_folder, powerless, race
 
 from pkgrun.errors import Bug, DataInvalid, NotFound, PermissionDenied, Temporary
 from pkgrun.store.backend import RECORD_LIMIT
 from pkgrun.store.local import CHUNK, LocalBackend, translate
+from tests.processes import OPEN, READ_ONLY, apart, open_folder, powerless, race
 
 KEY = "objects/aa/" + "a" * 64
 
@@ -27,7 +27,9 @@ def backend(tmp_path: Path) -> LocalBackend:
 def files(root: str | Path) -> set[str]:
     """All files below, hidden ones too."""
     return {
-        os.path.relpath(os.path.join(folder, name), root) for folder, _, found in os.walk(root) for name in found
+        os.path.relpath(os.path.join(folder, name), root)
+        for folder, _, found in os.walk(root)
+        for name in found
     }
 
 
@@ -234,7 +236,7 @@ def test_what_may_not_be_read_or_written_is_named() -> None:
         owner.create("runs/r/intent.json", b"{}")
         os.chmod(os.path.join(root, "runs/r/intent.json"), 0o000)
         for folder in ("runs", "runs/r"):
-            os.chmod(os.path.join(root, folder), 0o555)
+            os.chmod(os.path.join(root, folder), READ_ONLY)
 
         backend = LocalBackend(Path(root))
         try:
@@ -248,8 +250,8 @@ def test_what_may_not_be_read_or_written_is_named() -> None:
                 assert (kind, name in message) == (PermissionDenied.kind, True), message
             assert files(root) == {"runs/r/intent.json"}
         finally:
-            os.chmod(os.path.join(root, "runs"), 0o755)
-            os.chmod(os.path.join(root, "runs/r"), 0o755)
+            os.chmod(os.path.join(root, "runs"), OPEN)
+            os.chmod(os.path.join(root, "runs/r"), OPEN)
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:

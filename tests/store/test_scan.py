@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from tests import folders
-from tests.folders import File, Folder, Link
-from tests.processes import open_folder, powerless
 
 from pkgrun.errors import DataInvalid, NotFound
 from pkgrun.store.scan import scan
+from tests import folders
+from tests.folders import File, Folder, Link
+from tests.processes import open_folder, powerless
 
 
 @given(folders.folders())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,6 @@ import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests import folders
-from tests.folders import File, Folder, Link
-from tests.processes import open_folder
 
 from pkgrun.errors import Damaged, NotFound
 from pkgrun.records import Tree
@@ -23,12 +19,20 @@ from pkgrun.store.checkout import checkout
 from pkgrun.store.objects import Hashing, digest_of
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.trees import Entry, ingest, read_node, write_node
+from tests import folders
+from tests.folders import File, Folder, Link
+from tests.processes import open_folder
 
 EMPTY = digest_of(b'{"entries":[]}')
 DIGEST = digest_of(b"")
 
-EVERYTHING: Folder = {name: File(name, executable=bool(index % 2)) for index, name in enumerate(folders.ODD_NAMES)}
-EVERYTHING |= {b"d": {b"e": {}, b"up": Link(b"../%41"), b"\xff": {b"\xfe": Link(b"../../d")}}, b"z": Link(b"no")}
+EVERYTHING: Folder = {
+    name: File(name, executable=bool(index % 2)) for index, name in enumerate(folders.ODD_NAMES)
+}
+EVERYTHING |= {
+    b"d": {b"e": {}, b"up": Link(b"../%41"), b"\xff": {b"\xfe": Link(b"../../d")}},
+    b"z": Link(b"no"),
+}
 
 
 def taken_in(folder: Folder, store: Store, *, backwards: bool = False) -> Tree:
@@ -50,7 +54,9 @@ def test_what_goes_in_comes_out(folder: Folder) -> None:
         checkout(store.objects, tree.digest, out)
         assert folders.look(os.fsencode(out)) == folder
         assert ingest(out, Hashing()).tree == tree
-        assert {os.fsencode(path) for path, _ in trees.walk(store.objects, tree.digest)} == folders.paths(folder)
+        assert {os.fsencode(path) for path, _ in trees.walk(store.objects, tree.digest)} == folders.paths(
+            folder
+        )
 
 
 @given(folders.folders())
@@ -74,7 +80,7 @@ def test_the_digest_is_of_the_content_alone(folder: Folder) -> None:
         leaves = folders.flat(folder).values()
         assert first.tree.files == sum(isinstance(one, File) for one in leaves)
         assert first.tree.bytes == sum(len(one.data) for one in leaves if isinstance(one, File))
-        assert not (first.unstable or first.flagged)
+        assert (first.unstable, first.flagged) == ((), ())
 
 
 @given(folders.folders(), folders.folders())
@@ -102,17 +108,17 @@ def test_diff_agrees_with_a_model(data: st.DataObject) -> None:
 
 
 @st.composite
-def changed(draw: st.DrawFn, folder: Folder) -> Folder:
+def changed(draw: st.DrawFn, folder: Folder, depth: int = 0) -> Folder:
     """The folder, with some of it gone, changed or new."""
     result: Folder = {}
     for name, one in folder.items():
         if isinstance(one, dict) and draw(st.booleans()):
-            result[name] = draw(changed(one))
+            result[name] = draw(changed(one, depth + 1))
         elif draw(st.integers(0, 3)):
             result[name] = one
         else:
             result[name] = draw(st.one_of(folders.files, st.just(one)))
-    return result | (draw(folders.folders(depth=2)) if draw(st.booleans()) else {})
+    return result | (draw(folders.folders(depth)) if draw(st.booleans()) else {})
 
 
 # ---------------------------------------------------------------------- the format
@@ -145,7 +151,9 @@ def test_an_empty_folder_is_a_tree(tmp_path: Path) -> None:
 
 def test_entries_are_in_the_order_of_their_bytes(store: Store) -> None:
     raw = sorted(folders.ODD_NAMES)
-    tree = write_node([Entry(os.fsdecode(name), "symlink", target="x") for name in reversed(raw)], store.objects)
+    tree = write_node(
+        [Entry(os.fsdecode(name), "symlink", target="x") for name in reversed(raw)], store.objects
+    )
     store.objects.flush()
     assert [os.fsencode(entry.name) for entry in read_node(store.objects, tree.digest)] == raw
 
@@ -199,10 +207,11 @@ def test_one_more_name_changes_few_parts(where: int) -> None:
 def test_a_deep_folder(tmp_path: Path) -> None:
     """A thousand levels: nothing here calls itself once a level."""
     deep = tmp_path / "deep"
+    deep.mkdir()
     path = os.fspath(deep)
     for _ in range(1_000):
         path = os.path.join(path, "d")
-    os.makedirs(path)
+        os.mkdir(path)
     Path(path, "file").write_bytes(b"down here")
     store = open_store(str(tmp_path / "s"), create=True)
     tree = ingest(str(deep), store.objects).tree
@@ -215,12 +224,17 @@ def test_a_deep_folder(tmp_path: Path) -> None:
     store.objects.flush()
     assert [one.how for one in trees.diff(store.objects, tree.digest, other)] == ["removed"]
     for folder in (deep, tmp_path / "out"):
-        top = folder / "d"
-        while (top / "d").exists():  # rmtree calls itself
-            inner = top / "d"
-            os.rename(inner, folder / "next")
-            shutil.rmtree(top)
-            os.rename(folder / "next", top)
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove a chain of folders; `shutil.rmtree` and `os.walk` call themselves once a level."""
+    levels = [folder]
+    while (levels[-1] / "d").is_dir():
+        levels.append(levels[-1] / "d")
+    (levels[-1] / "file").unlink()
+    for level in reversed(levels):
+        level.rmdir()
 
 
 # ---------------------------------------------------------------------- finding, grafting
@@ -290,7 +304,7 @@ def written(store: Store, data: bytes) -> str:
 
 
 NAMES = (
-    "", ".", "..", "/", "a/b", "../a", "/etc/passwd", "a\0", "\0", "%2e%2e", "%2E%2E", "%252e", "%2F", "%00", "%41",
+    "", ".", "..", "/", "a/b", "../a", "/etc/passwd", "a\0", "\0", "%2e%2e", "%2E%2E", "%2F", "%00", "%41",
     "%c3", "%C3%A4", "%", None, 5, True, ["a"], {"a": 1},
 )  # fmt: skip
 DIGESTS = (
@@ -299,7 +313,9 @@ DIGESTS = (
     "sha256:" + "../" * 21 + "x", "sha256:" + "a" * 30 + "/../" + "a" * 30, "sha256:" + "０" * 64, None, 5,
     [DIGEST], {"$ref": DIGEST},
 )  # fmt: skip
-COUNTS = (-1, 1.0, 1e30, 1 << 63, 10**30, "1", None, True, [1], {})
+COUNTS: tuple[Any, ...] = (-1, 1.0, 1e30, 1 << 63, 10**30, "1", None, True, [1], {})
+
+FLAGS: tuple[Any, ...] = (False, 1, 0, "yes", "", [], {})
 
 
 def bad_entries() -> list[dict[str, Any]]:
@@ -312,7 +328,7 @@ def bad_entries() -> list[dict[str, Any]]:
         *({**folder, "files": count} for count in COUNTS),
         *({**folder, "bytes": count} for count in COUNTS),
         *({**GOOD, "kind": kind} for kind in ("", "File", "link", "device", "fifo", None, 1, ["file"])),
-        *({**GOOD, "executable": flag} for flag in (False, 1, 0, "yes", "", [], {})),
+        *({**GOOD, "executable": flag} for flag in FLAGS),
         *({**link, "target": target} for target in (None, 5, "%41", "%2e%2e", ["b"])),
         *({key: value for key, value in GOOD.items() if key != missing} for missing in GOOD),
         {"name": "a", "kind": "symlink"},
@@ -385,15 +401,15 @@ def test_parts_that_do_not_fit_together_are_refused(store: Store) -> None:
 
 
 def test_unknown_fields_are_passed_over(store: Store) -> None:
-    data = orjson.dumps(
-        {"entries": [GOOD | {"later": 1.5}], "later": [True]}, option=orjson.OPT_SORT_KEYS
-    )
+    data = orjson.dumps({"entries": [GOOD | {"later": 1.5}], "later": [True]}, option=orjson.OPT_SORT_KEYS)
     assert read_node(store.objects, written(store, data)) == [Entry("a", "file", DIGEST, 1, 0)]
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(DIGESTS + NAMES),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from((*GOOD, "files", "bytes", "target")), inner),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.sampled_from((*GOOD, "files", "bytes", "target")), inner)
+    ),
     max_leaves=8,
 )
 

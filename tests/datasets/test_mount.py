@@ -1,0 +1,377 @@
+"""Mounting: the package's code gets the dataset, may do with it what it likes, and the source never notices."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from pkgrun.datasets import sources
+from pkgrun.datasets.mount import Mounted, mount
+from pkgrun.errors import DataInvalid, NotFound, PkgrunError
+from pkgrun.store.checkout import checkout
+from pkgrun.store.objects import Hashing, Sink, Taken, Watch, digest_of
+from pkgrun.store.root import Store, open_store
+from pkgrun.store.trees import ingest
+from tests import folders
+from tests.folders import File, Folder, Link
+from tests.processes import apart, open_folder, powerless
+
+PLAIN: Folder = {
+    b"rows.csv": File(b"1,2\n" * 1000),
+    b"tool": File(b"#!/bin/sh", executable=True),
+    b"deep": {b"er": {b"x": File(b"x")}, b"link": Link(b"../rows.csv")},
+    b"empty": {},
+    b"nowhere": Link(b"missing"),
+    b"Case": File(b"1"),
+    b"case": File(b"2"),
+    b"n" * 255: File(b"long"),
+    b"\xff\n": File(b"odd"),
+}
+
+
+def no_report(done: int, total: int) -> None:
+    """Nobody listens."""
+
+
+def mounted(source: Path, target: Path, keep: Sink | None = None) -> Mounted:
+    """Mount into a new folder."""
+    target.mkdir()
+    return mount(sources.find(str(source)), str(target), keep=keep, report=no_report)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "source").mkdir()
+    folders.make(PLAIN, os.fsencode(tmp_path / "source"))
+    return tmp_path / "source"
+
+
+@given(folders.folders())
+def test_what_is_mounted_is_the_dataset(folder: Folder) -> None:
+    with open_folder() as root:
+        (Path(root) / "source").mkdir()
+        folders.make(folder, os.fsencode(root) + b"/source")
+        got = mounted(Path(root, "source"), Path(root, "data"))
+        assert folders.look(os.fsencode(root) + b"/data") == folder
+        assert got.content == ingest(f"{root}/source", Hashing())
+        assert folders.look(os.fsencode(root) + b"/source") == folder
+
+
+def test_a_dataset_with_everything(source: Path, tmp_path: Path) -> None:
+    got = mounted(source, tmp_path / "data")
+    assert folders.look(os.fsencode(tmp_path / "data")) == PLAIN
+    assert got.content.unstable == ()
+    assert got.content.tree.files == 7
+
+
+def test_no_dataset_is_an_empty_folder(tmp_path: Path) -> None:
+    got = mount(None, str(tmp_path), report=no_report)
+    assert (got.content.tree.files, got.content.tree.digest) == (0, digest_of(b'{"entries":[]}'))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_single_file(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(b"1,2")
+    got = mounted(tmp_path / "rows.csv", tmp_path / "data")
+    assert folders.look(os.fsencode(tmp_path / "data")) == {b"rows.csv": File(b"1,2")}
+    assert got.content == ingest(str(tmp_path / "data"), Hashing())
+
+
+def test_the_source_is_out_of_reach(source: Path, tmp_path: Path) -> None:
+    before = snapshot(source)
+    mounted(source, tmp_path / "data")
+    spoil(tmp_path / "data")
+    assert snapshot(source) == before
+
+
+def spoil(data: Path) -> None:
+    """All that the package's code might do there."""
+    with open(data / "rows.csv", "r+b") as file:
+        file.write(b"over")
+    (data / "tool").write_bytes(b"")
+    os.truncate(data / "case", 0)
+    os.chmod(data / "Case", 0o000)
+    os.utime(data / "deep", (1, 1))
+    os.rename(data / "deep" / "er" / "x", data / "moved")
+    (data / "deep" / "link").write_bytes(b"through the link")
+    (data / "new").write_bytes(b"new")
+    shutil.rmtree(data / "empty")
+    shutil.rmtree(data)
+
+
+def snapshot(folder: Path) -> dict[str, tuple[Any, ...]]:
+    """Content and every property of everything."""
+    found = {}
+    for above, inner, files in os.walk(folder):
+        for name in (*inner, *files):
+            path = os.path.join(above, name)
+            status = os.lstat(path)
+            data = Path(path).read_bytes() if stat.S_ISREG(status.st_mode) else b""
+            found[path] = (
+                data,
+                status.st_mode,
+                status.st_mtime_ns,
+                status.st_ctime_ns,
+                status.st_ino,
+                status.st_nlink,
+            )
+    return found
+
+
+def test_everything_can_be_written_and_run(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "file").write_bytes(b"")
+    (source / "sub" / "tool").write_bytes(b"#!/bin/sh\nexit 7\n")
+    (source / "sub" / "tool").chmod(0o500)
+    (source / "file").chmod(0o400)
+    (source / "sub").chmod(0o500)
+    try:
+        mounted(source, tmp_path / "data")
+    finally:
+        (source / "sub").chmod(0o700)
+    umask = os.umask(0)
+    os.umask(umask)
+    modes = {
+        name: stat.S_IMODE((tmp_path / "data" / name).stat().st_mode) for name in ("file", "sub", "sub/tool")
+    }
+    assert modes == {"file": 0o666 & ~umask, "sub": 0o777 & ~umask, "sub/tool": 0o777 & ~umask}
+    assert subprocess.run([tmp_path / "data" / "sub" / "tool"], check=False).returncode == 7
+
+
+def test_a_snapshot_is_kept_besides(source: Path, tmp_path: Path, store: Store) -> None:
+    got = mounted(source, tmp_path / "data", keep=store.objects)
+    store.objects.flush()
+    shutil.rmtree(source)
+    (tmp_path / "out").mkdir()
+    checkout(store.objects, got.content.tree.digest, str(tmp_path / "out"))
+    assert folders.look(os.fsencode(tmp_path / "out")) == PLAIN
+
+
+def test_nothing_is_kept_unless_asked(source: Path, tmp_path: Path, store: Store) -> None:
+    mounted(source, tmp_path / "data")
+    assert list(store.backend.list("objects")) == []
+
+
+def test_progress_reaches_the_whole(source: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    (tmp_path / "data").mkdir()
+    mount(sources.find(str(source)), str(tmp_path / "data"), report=lambda *now: told.append(now))
+    size = sum(len(one.data) for one in folders.flat(PLAIN).values() if isinstance(one, File))
+    assert max(told) == (size, size)
+    assert len(told) == 7
+
+
+def test_what_is_there_is_never_overwritten(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows.csv").symlink_to(source / "tool")
+    with pytest.raises(PkgrunError, match=r"rows\.csv"):
+        mount(sources.find(str(source)), str(tmp_path / "data"), report=no_report)
+    assert (source / "tool").read_bytes() == b"#!/bin/sh"
+
+
+# ---------------------------------------------------------------------- what cannot be kept
+
+
+def _socket(path: Path) -> None:
+    here = os.getcwd()
+    os.chdir(path.parent)  # its path has to be short
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+ODD = {
+    "pipe": os.mkfifo,
+    "socket": _socket,
+    "absolute": lambda path: path.symlink_to("/etc/hostname"),
+    "outside": lambda path: path.symlink_to("../../../x"),
+    "dangling": lambda path: path.symlink_to("../../none"),
+    "tricky": lambda path: path.symlink_to("er/../../.."),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_cannot_be_kept_is_named(source: Path, tmp_path: Path, kind: str) -> None:
+    ODD[kind](source / "deep" / kind)
+    with pytest.raises(DataInvalid, match=f"deep/{kind}: "):
+        mounted(source, tmp_path / "data")
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_what_may_not_be_read_is_named() -> None:
+    with open_folder() as root:
+        path = os.path.join(root, "source", "deep")
+        os.makedirs(path)
+        Path(path, "closed").write_bytes(b"x")
+        os.chmod(os.path.join(path, "closed"), 0o000)
+        os.mkdir(os.path.join(root, "data"), 0o777)
+        os.chmod(os.path.join(root, "data"), stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO)
+        found = sources.find(os.path.join(root, "source"))
+        answer = powerless(lambda: mount(found, f"{root}/data", report=no_report))
+    assert answer == ("permission", f"{path}/closed: Permission denied")
+
+
+def test_a_deep_dataset(tmp_path: Path) -> None:
+    path = tmp_path / "source"
+    path.mkdir()
+    for _ in range(300):
+        path /= "d"
+        path.mkdir()
+    (path / "x").write_bytes(b"x")
+    got = mounted(tmp_path / "source", tmp_path / "data")
+    assert got.content == ingest(str(tmp_path / "source"), Hashing())
+
+
+def test_a_path_that_is_too_long_is_named(tmp_path: Path) -> None:
+    """The source fits; below the longer target it does not."""
+    room = os.pathconf(tmp_path, "PC_PATH_MAX") - len(str(tmp_path))
+    path = tmp_path / "s"
+    path.mkdir()
+    while len(str(path)) - len(str(tmp_path)) < room - 300:
+        path /= "n" * 200
+        path.mkdir()
+    (tmp_path / "target").mkdir()
+    with pytest.raises(DataInvalid, match="too long"):
+        mounted(tmp_path / "s", _long(tmp_path / "target"))
+
+
+def _long(folder: Path) -> Path:
+    inner = folder / ("t" * 250)
+    inner.mkdir()
+    return inner / ("u" * 250)
+
+
+# ---------------------------------------------------------------------- a source that changes
+
+
+class Meddling:
+    """A sink that does something to the source when it is given the first file."""
+
+    def __init__(self, inner: Sink, meddle: Any) -> None:
+        self._inner, self._meddle = inner, meddle
+
+    def take(self, path: str, watch: Watch | None = None) -> Taken:
+        if self._meddle:
+            self._meddle()
+            self._meddle = None
+        return self._inner.take(path, watch)
+
+    def put(self, data: bytes) -> Any:
+        return self._inner.put(data)
+
+
+def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(10):  # fewer than a thread takes at once: in order
+        (source / str(number)).write_bytes(b"x")
+    last = [entry.name for entry in os.scandir(source)][-1]
+    meddling = Meddling(Hashing(), (source / last).unlink)
+    with pytest.raises(NotFound, match=f"source/{last} vanished while it was read"):
+        mounted(source, tmp_path / "data", keep=meddling)
+
+
+def test_a_file_that_turns_into_something_else(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(10):
+        (source / str(number)).write_bytes(b"x")
+    last = [entry.name for entry in os.scandir(source)][-1]
+
+    def meddle() -> None:
+        (source / last).unlink()
+        os.mkfifo(source / last)
+
+    with pytest.raises(DataInvalid, match=f"source/{last} is not a regular file"):
+        mounted(source, tmp_path / "data", keep=Meddling(Hashing(), meddle))
+
+
+def test_the_digest_is_of_what_was_given(tmp_path: Path, store: Store) -> None:
+    """The source changes when all was looked at and not all is copied: the copy, its digest and the snapshot agree."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(10):
+        (source / str(number)).write_bytes(b"old")
+    last = [entry.name for entry in os.scandir(source)][-1]
+    meddling = Meddling(store.objects, lambda: (source / last).write_bytes(b"newer"))
+    got = mounted(source, tmp_path / "data", keep=meddling)
+    store.objects.flush()
+    assert (tmp_path / "data" / last).read_bytes() == b"newer"
+    assert got.content.tree == ingest(str(tmp_path / "data"), Hashing()).tree
+    (tmp_path / "out").mkdir()
+    checkout(store.objects, got.content.tree.digest, str(tmp_path / "out"))
+    assert (tmp_path / "out" / last).read_bytes() == b"newer"
+
+
+# ---------------------------------------------------------------------- a full disk, a disk that clones
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    import resource
+
+    (tmp_path / "file").write_bytes(b"x" * 100_000)
+
+    def full() -> object:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+        return mounted(tmp_path / "file", tmp_path / "data")
+
+    kind, message = apart(full)
+    assert kind == "temporary"
+    assert message.startswith(f"{tmp_path}/data/file: ")
+
+
+@pytest.fixture
+def cloning_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system that can share blocks between files."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only root mounts")
+    if not shutil.which("mkfs.xfs"):
+        pytest.skip("mkfs.xfs is not installed")
+    image, disk = tmp_path / "image", tmp_path / "disk"
+    with open(image, "wb") as file:
+        file.truncate(320 << 20)
+    disk.mkdir()
+    subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", image], check=True)
+    if subprocess.run(["mount", "-o", "loop", image, disk], check=False).returncode:
+        pytest.skip("this root mounts nothing")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_clone_is_as_good_as_a_copy(cloning_disk: Path) -> None:
+    source = cloning_disk / "source"
+    source.mkdir()
+    folders.make(PLAIN, os.fsencode(source))
+    before = snapshot(source)
+    store = open_store(str(cloning_disk / "store"), create=True)
+    got = mounted(source, cloning_disk / "data", keep=store.objects)
+    assert got.method == "reflink"
+    assert got.content == ingest(str(source), Hashing())
+    assert folders.look(os.fsencode(cloning_disk / "data")) == PLAIN
+    spoil(cloning_disk / "data")
+    assert snapshot(source) == before
+    store.objects.flush()
+    (cloning_disk / "out").mkdir()
+    checkout(store.objects, got.content.tree.digest, str(cloning_disk / "out"))
+    assert folders.look(os.fsencode(cloning_disk / "out")) == PLAIN
+
+
+def test_a_clone_is_not_made_across_disks(cloning_disk: Path, tmp_path: Path, source: Path) -> None:
+    got = mounted(source, cloning_disk / "data")
+    assert got.method == "copy"
+    assert folders.look(os.fsencode(cloning_disk / "data")) == PLAIN

@@ -1,0 +1,162 @@
+"""One record of each kind with every field filled in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from pkgrun.records import (
+    Actor,
+    Blob,
+    Changes,
+    Contract,
+    Data,
+    Environment,
+    Exit,
+    Facts,
+    FileList,
+    Git,
+    Head,
+    Heartbeat,
+    ImportRequest,
+    Intent,
+    KeyRecord,
+    Origin,
+    Outcome,
+    PhaseTime,
+    Record,
+    Results,
+    ResultsParameters,
+    ResultsSummary,
+    RunError,
+    RunRecord,
+    StoreRecord,
+    TrainingRequest,
+    Tree,
+    TreeEntry,
+    TreeNode,
+    Usage,
+    Version,
+    VersionEntry,
+    VersionRecord,
+)
+
+RUN = "01939c1e-51a0-7abc-8def-0123456789ab"
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=1.5)
+DIGEST = "sha256:" + "ab" * 32
+TREE = Tree(digest=DIGEST, files=2, bytes=10)
+BLOB = Blob(digest=DIGEST, bytes=5)
+BY = Actor(user="ada", host="lab", pkgrun="0.1.0")
+ONE = FileList(count=1, names=("model.bin",))
+
+ENVIRONMENT = Environment(
+    mode="isolated", python="3.11.7", platform="linux-x86_64", requirements=DIGEST, lock=BLOB
+)
+GIT = Git(commit="c" * 40, branch="main", remote="https://example.com/r.git", path="p", dirty=False)
+ENTRY = VersionEntry(
+    package="churn",
+    kind="training",
+    run=RUN,
+    parent=Version(1, 0),
+    tree=TREE,
+    source="packages/churn",
+    description="the first",
+    tags={"stage": "test"},
+    contract=Contract(methods=("train", "save"), pipelines=("training",), servable=True),
+    environment=ENVIRONMENT,
+    git=GIT,
+    origin=Origin(store=RUN, package="churn", version=Version(3, 4), record=DIGEST, ancestors=(DIGEST,)),
+    created=NOW,
+)
+REQUEST = TrainingRequest(
+    base=Version(1, 0),
+    tree=TREE,
+    data="data/churn",
+    parameters={"epochs": "3"},
+    secrets=("TOKEN",),
+    save_training_data=True,
+    gpu=True,
+    timeout=60.0,
+    python="3.11",
+    environment="isolated",
+    upgrade=True,
+    description="the first",
+    tags={"stage": "test"},
+)
+ERROR = RunError(kind="user-code-failed", message="m", hint="h", phase="train", traceback="t")
+FACTS = Facts(
+    started=NOW,
+    ended=LATER,
+    phases=(PhaseTime(name="stage", started=NOW, seconds=1.5),),
+    data=Data(source="data/churn", tree=TREE, role="input", mount="copy", attested=True, unstable=ONE),
+    snapshot=TREE,
+    artifacts=TREE,
+    log=BLOB,
+    environment=ENVIRONMENT,
+    inherited=("PATH",),
+    hash_seed="0",
+    changes=Changes(changed=ONE, added=ONE, removed=ONE, unexpected=ONE),
+    metrics={"accuracy": 0.75},
+    score=0.5,
+    exit=Exit(reason="finished", code=0, signal=None),
+    usage=Usage(peak_memory_bytes=1, cpu_seconds=0.5),
+    warnings=("w",),
+)
+
+FULL: dict[str, Record] = {
+    "store": StoreRecord(store=RUN, created=NOW),
+    "tree": TreeNode(
+        entries=(
+            TreeEntry(name="a", kind="file", digest=DIGEST, size=1, executable=True),
+            TreeEntry(name="b", kind="dir", digest=DIGEST, files=1, bytes=1),
+            TreeEntry(name="c", kind="symlink", target="a"),
+        )
+    ),
+    "version": VersionRecord(**ENTRY.model_dump(), version=Version(1, 1), previous=DIGEST),
+    "intent": Intent(
+        run=RUN,
+        kind="training",
+        package="churn",
+        created=NOW,
+        by=BY,
+        head=Head(major=1, minor=0),
+        idempotency_key=DIGEST,
+        training=REQUEST,
+        import_=ImportRequest(source="packages/churn", tree=TREE),
+    ),
+    "outcome": Outcome(run=RUN, decision="COMMIT", created=LATER, entry=ENTRY, error=ERROR, facts=FACTS),
+    "heartbeat": Heartbeat(
+        run=RUN, at=NOW, status="running", phase="train", host="lab", boot="b", pid=7, pid_started="99"
+    ),
+    "key": KeyRecord(run=RUN, asked=DIGEST, created=NOW),
+    "run": RunRecord(
+        run=RUN,
+        kind="training",
+        status="successful",
+        package="churn",
+        version=Version(1, 1),
+        parent=Version(1, 0),
+        created=NOW,
+        by=BY,
+        phase="commit",
+        request=REQUEST,
+        input=TREE,
+        output=TREE,
+        git=GIT,
+        error=ERROR,
+        facts=FACTS,
+    ),
+    "results": Results(
+        parameters=ResultsParameters(
+            pipeline="training",
+            inputs={"package": "churn", "version": "1.0", "train_data": None, "gpu": "False"},
+            env={"epochs": "3"},
+        ),
+        run_summary=ResultsSummary(
+            execution_time=1.5,
+            start_at=0.0,
+            end_at=1.5,
+            outputs={"version": "1.1", "score": 0.5, "train_data": None},
+        ),
+    ),
+}

@@ -1,0 +1,201 @@
+"""A place where things go wrong: a package written as text, the console script, and what is left afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pkgrun
+from pkgrun.errors import PkgrunError
+from pkgrun.observe import Event, silent
+from pkgrun.records import RunRecord
+
+SCRIPT = str(Path(sys.executable).parent / "pkgrun")
+NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a training ended: its record, and the error that waiting for it raised."""
+
+    record: RunRecord
+    error: PkgrunError | None
+    events: tuple[Event, ...]
+
+
+@dataclass
+class Scene:
+    """A store, a cache and a package in one folder."""
+
+    root: Path
+    _workspace: list[pkgrun.Workspace] = field(default_factory=list)
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def workspace(self) -> pkgrun.Workspace:
+        if not self._workspace:
+            self._workspace.append(pkgrun.open(self.store))
+        return self._workspace[0]
+
+    def package(self, body: str = "pass", *, name: str = "pack", save: str = "mark('model.txt')") -> Path:
+        """A package whose `train` is `body`."""
+        folder = self.root / name
+        folder.mkdir(exist_ok=True)
+        (folder / "train.py").write_text(source(body, save))
+        (folder / "main.py").write_text("class Main:\n    def predict(self, text):\n        return text\n")
+        return folder
+
+    def added(self, body: str = "pass", *, name: str = "pack", save: str = "mark('model.txt')") -> str:
+        """The name of such a package in the store."""
+        return self.workspace.add(self.package(body, name=name, save=save)).record.package
+
+    def train(self, package: str | Path = "pack", **more: Any) -> Ended:
+        """Train in the Python at hand and wait."""
+        events: list[Event] = []
+        more.setdefault("environment", "current")
+        more.setdefault("timeout", 60)
+        run = self.workspace.train(package, observer=more.pop("observer", events.append), **more)
+        try:
+            run.wait()
+        except PkgrunError as error:
+            return Ended(run.record(), error, tuple(events))
+        return Ended(run.record(), None, tuple(events))
+
+    def lines(self, run: str) -> list[str]:
+        """What the package's code wrote."""
+        return [event.text for event in self.workspace.run(run).events() if isinstance(event, pkgrun.Log)]
+
+    def call(
+        self,
+        *words: str | bytes | Path,
+        env: Mapping[str, str | None] | None = None,
+        stdin: bytes = b"",
+        cwd: Path | None = None,
+        store: bool = True,
+        powerless: bool = False,
+        timeout: float = 30,
+    ) -> Said:
+        """The console script."""
+        variables: dict[str, str] = {**os.environ, "TERM": "dumb"}
+        for key, value in (env or {}).items():
+            variables.pop(key, None)
+            if value is not None:
+                variables[key] = value
+        user: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if powerless else {}
+        where: list[str | bytes | Path] = ["--store", self.store] if store else []
+        ended = subprocess.run(
+            [SCRIPT, *where, *words],
+            env=variables,
+            input=stdin,
+            cwd=cwd,
+            capture_output=True,
+            check=False,
+            timeout=timeout,
+            **user,
+        )
+        return Said(
+            ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace")
+        )
+
+    def shell(self, line: str, *, timeout: float = 30, **env: str) -> Said:
+        """A line of bash in which `$P` is the console script with this store."""
+        variables = {**os.environ, **env, "P": f"{SCRIPT} --store {self.store}", "TERM": "dumb"}
+        ended = subprocess.run(
+            ["bash", "-c", line], env=variables, capture_output=True, check=False, timeout=timeout
+        )
+        return Said(
+            ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace")
+        )
+
+    def outside(self) -> dict[str, str]:
+        """All that lies in the scene but in store and cache: no hostile name may change it."""
+        return {
+            path: what
+            for path, what in tree(self.root).items()
+            if path.partition("/")[0] not in ("store", "cache")
+        }
+
+    def left(self) -> list[str]:
+        """Work directories and their locks that are still there."""
+        work = self.cache / "work"
+        return sorted(os.listdir(work)) if work.is_dir() else []
+
+    def goes_on(self) -> None:
+        """Nothing is left over, and the next run works."""
+        assert self.left() == []
+        (self.root / "next").mkdir(exist_ok=True)
+        name = self.added(name="next")
+        assert self.train(name).error is None
+        assert self.left() == []
+
+
+def source(body: str, save: str = "mark('model.txt')") -> str:
+    """`train.py` with a `train` and a `save`; `mark(path)` adds to a file."""
+    return (
+        "import os, signal, subprocess, sys, threading, time\n"
+        "def mark(path):\n    with open(path, 'a') as file: file.write('x')\n"
+        f"class Main:\n    def train(self, folder):\n{_indented(body)}\n    def save(self):\n{_indented(save)}\n"
+    )
+
+
+def _indented(code: str) -> str:
+    return textwrap.indent(textwrap.dedent(code).strip("\n"), " " * 8)
+
+
+def tree(root: Path) -> dict[str, str]:
+    """Everything below a folder: its path, and what it is."""
+    found = {}
+    for folder, names, files in os.walk(root):
+        for name in names + files:
+            path = os.path.join(folder, name)
+            what = os.readlink(path) if os.path.islink(path) else ""
+            if os.path.isfile(path) and not what:
+                with open(path, "rb") as file:
+                    what = file.read().hex()[:200]
+            found[os.path.relpath(path, root)] = what
+    return found
+
+
+def holders(root: Path, needles: list[bytes]) -> Iterator[str]:
+    """The paths below a folder that hold one of the needles, in their content, name or target."""
+    for folder, names, files in os.walk(root):
+        for name in names + files:
+            path = os.path.join(folder, name)
+            data = os.fsencode(path)
+            if os.path.islink(path):
+                data += os.fsencode(os.readlink(path))
+            elif os.path.isfile(path):
+                with open(path, "rb") as file:
+                    data += file.read()
+            if any(needle in data for needle in needles):
+                yield path
+
+
+__all__ = ["NOBODY", "SCRIPT", "Ended", "Said", "Scene", "holders", "silent", "source", "tree"]
