@@ -154,23 +154,51 @@ class Blob(Record):
     bytes: Count
 
 
-class TreeEntry(Record):
-    """One line of a directory node. Names that are not UTF-8, and `%`, are percent-encoded byte by byte."""
+EntryName = Annotated[
+    str,
+    Field(
+        pattern=r"^[^/\x00]+$",
+        description="UTF-8 as it is; every other byte, and `%`, as `%XX`.",
+        json_schema_extra={"not": {"enum": [".", ".."]}},
+    ),
+]
 
-    name: Annotated[str, Field(min_length=1)]
-    kind: Literal["file", "dir", "symlink"]
-    digest: Digest | None = None
-    size: Count | None = None
-    executable: Literal[True] | None = None
-    files: Count | None = None
-    bytes: Count | None = None
-    target: str | None = None
+
+class FileEntry(Record):
+    """A file in a directory."""
+
+    name: EntryName
+    kind: Literal["file"]
+    digest: Digest
+    size: Count
+    executable: Annotated[Literal[True] | None, Field(description="Left out if it is not.")] = None
+
+
+class FolderEntry(Record):
+    """A directory in a directory: the digest of its node; how many files are below, and their bytes."""
+
+    name: EntryName
+    kind: Literal["dir"]
+    digest: Digest
+    files: Count
+    bytes: Count
+
+
+class LinkEntry(Record):
+    """A symbolic link in a directory; its target never leads out of the tree, and is written as names are."""
+
+    name: EntryName
+    kind: Literal["symlink"]
+    target: Annotated[str, Field(min_length=1)]
+
+
+TreeEntry = Annotated[FileEntry | FolderEntry | LinkEntry, Field(discriminator="kind")]
 
 
 class TreePart(Record):
     """A stretch of the names of a large directory; a directory node of its own."""
 
-    first: Annotated[str, Field(min_length=1)]
+    first: EntryName
     digest: Digest
     files: Count
     bytes: Count
@@ -261,7 +289,7 @@ class Head(Record):
     """The newest number when the operation began: where the search for a free one starts."""
 
     major: Count
-    minor: Count | None = None
+    minor: Annotated[Count | None, Field(description="Null: what is searched for is a major.")] = None
 
 
 class TrainingRequest(Record):
@@ -341,7 +369,9 @@ class Changes(Record):
     changed: FileList = Field(default_factory=FileList)
     added: FileList = Field(default_factory=FileList)
     removed: FileList = Field(default_factory=FileList)
-    unexpected: FileList = Field(default_factory=FileList)
+    unexpected: Annotated[FileList, Field(description="Of those added, the ones far from what changed.")] = (
+        Field(default_factory=FileList)
+    )
 
 
 class Data(Record):
@@ -375,7 +405,7 @@ class Usage(Record):
 class RunError(Record):
     """Why a run made no version."""
 
-    kind: str
+    kind: Annotated[str, Field(description="What programs branch on; never renamed.")]
     message: str
     hint: str | None = None
     phase: str | None = None
@@ -416,7 +446,7 @@ class Outcome(Record):
     run: RunId
     decision: Decision
     created: AwareDatetime
-    entry: VersionEntry | None = None
+    entry: Annotated[VersionEntry | None, Field(description="Of COMMIT: the version to be.")] = None
     error: RunError | None = None
     facts: Facts | None = None
 
@@ -439,7 +469,7 @@ class KeyRecord(Record):
 
     format: Literal[1] = FORMAT
     run: RunId
-    asked: Digest
+    asked: Annotated[Digest, Field(description="Of the arguments, without the values of secrets.")]
     created: AwareDatetime
 
 
@@ -457,8 +487,8 @@ class RunRecord(Record):
     by: Actor
     phase: str | None = None
     request: TrainingRequest | None = None
-    input: Tree | None = None
-    output: Tree | None = None
+    input: Annotated[Tree | None, Field(description="Of the version it started from.")] = None
+    output: Annotated[Tree | None, Field(description="Of the version it made.")] = None
     git: Git | None = None
     error: RunError | None = None
     facts: Facts | None = None

@@ -47,7 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
     parser.add_argument("--fast", action="store_true", help="leave out the tests marked as slow")
     wanted = steps(fast=parser.parse_args().fast)
-    failed = []
+    failed: list[str] = []
     for number, (name, command) in enumerate(wanted.items(), 1):
         if number == len(wanted) and failed:
             print(f"── FAILED so far: {', '.join(failed)}\n", flush=True)

@@ -19,6 +19,7 @@ _FORK = multiprocessing.get_context("fork")
 NOBODY = 65534
 OPEN = 0o755
 READ_ONLY = 0o555
+WRITABLE = 0o777
 
 
 def race(count: int, work: Callable[[int, Barrier], Any]) -> list[Any]:

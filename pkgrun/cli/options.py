@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,6 +40,8 @@ class Settings:
         """The store that is meant."""
         from pkgrun.workspace import open
 
+        gc.freeze()
+        gc.enable()
         return open(self.store, create=create)
 
 

@@ -38,6 +38,9 @@ _TELLING = re.compile("held|valid|test|accuracy|auc|f1|score|r2|loss|error|rmse|
 
 _TAIL = 20
 
+_UNCUT = 10_000
+"""Characters of a line where nobody looks: a path or an id that is folded cannot be searched for."""
+
 
 def console(*, stderr: bool = False) -> Console:
     """A page on standard output or error; no colours where none are wanted, no cutting where nobody looks."""
@@ -48,7 +51,7 @@ def console(*, stderr: bool = False) -> Console:
             raise BrokenPipeError  # of its own accord it would end the process with 1
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else 120
+    width = None if stream.isatty() else _UNCUT
     return Page(
         file=stream,
         highlight=False,

@@ -83,6 +83,9 @@ def show_usage(error: click.ClickException, settings: Settings) -> None:
     """A call that click refused."""
     if settings.json or "--json" in sys.argv:  # it may stand behind what was refused
         emit({"error": {"kind": "usage", "message": error.format_message(), "hint": None}})
+    if type(error).__name__ == "NoArgsIsHelpError":  # of click 8.2 and later: the message is the help
+        tell(plain(error.format_message()))
+        return
     tell(f"{_label('error:', '1;31')} {plain(error.format_message())}")
     ctx = getattr(error, "ctx", None)
     if ctx is not None:

@@ -63,6 +63,8 @@ def bring_in(
         )
     keep = sources.kept(root)
     seen = _ingest(root, Hashing(), keep).tree
+    # Before the look for the same content: an import that commits in between would be seen by neither.
+    head = numbers.head(store.backend, package, None)
     if known := numbers.same_content(store.backend, package, seen.digest):
         return Imported(known, new=False)
     for problem in report.problems:
@@ -74,7 +76,7 @@ def bring_in(
         package=package,
         created=datetime.now(UTC),
         by=by,
-        head=numbers.head(store.backend, package, None),
+        head=head,
         alive=recover.sign_of_life(run, "running", "import"),
         import_=ImportRequest(source=shown(root), tree=seen),
     )

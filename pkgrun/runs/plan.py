@@ -58,7 +58,7 @@ def plan(kind: str, version: VersionRecord, parameters: Mapping[str, str]) -> Pl
 def _artifacts(folder: str, pipeline: Pipeline) -> str:
     clean = posixpath.normpath(folder) if folder else "."
     taken = any(f"{clean}/".startswith(f"{data}/") for data in (pipeline.data,))
-    if clean.startswith(("/", "..")) or clean == "." or "\0" in clean or taken:
+    if clean.startswith("/") or clean.split("/")[0] == ".." or clean == "." or "\0" in clean or taken:
         raise UsageError(
             f"artifacts_directory={folder!r} is no folder of its own inside the work directory",
             hint="name a sub-folder, such as artifacts or out/artifacts",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pkgrun.datasets.mount import mount as mount_data
-from pkgrun.errors import NotFound, SecretFound, UsageError
+from pkgrun.errors import Damaged, NotFound, SecretFound, UsageError, UserCodeFailed
 from pkgrun.observe import Progress
 from pkgrun.packages.sources import produced
 from pkgrun.records import Blob, Changes, Data, FileList, RunError, Tree
@@ -141,7 +141,10 @@ def _inherited_lock(store: Store, order: Order, wanted: str) -> str | None:
         order.request.python and not _same_python(order.request.python, before.python)
     ):
         return None
-    return store.objects.read(before.lock.digest).decode()
+    try:
+        return store.objects.read(before.lock.digest).decode()
+    except UnicodeDecodeError as error:
+        raise Damaged(f"the lock {before.lock.digest} of {order.base.version} is no text") from error
 
 
 def _same_python(asked: str, version: str) -> bool:
@@ -201,6 +204,13 @@ def collect_artifacts(store: Store, order: Order, at: Place, course: Course) -> 
 
 def collect_package(store: Store, order: Order, at: Place, course: Course) -> Tree | RunError:
     """Keep the work directory as the next version: without the run's folders, with what they hid."""
+    if not os.path.isdir(at.package):
+        return RunError(
+            kind=UserCodeFailed.kind,
+            message="the package's code removed its work directory, so there is nothing to keep",
+            hint="write below the current directory, and leave it there",
+            phase="collect",
+        )
     mask = Masker(order.secrets.values())
     folders = set(order.plan.folders)
     taken = trees.ingest(

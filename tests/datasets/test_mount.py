@@ -8,7 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from pkgrun.store.root import Store, open_store
 from pkgrun.store.trees import ingest
 from tests import folders
 from tests.folders import File, Folder, Link
-from tests.processes import apart, open_folder, powerless
+from tests.processes import WRITABLE, apart, open_folder, powerless
 
 PLAIN: Folder = {
     b"rows.csv": File(b"1,2\n" * 1000),
@@ -193,7 +193,7 @@ def _socket(path: Path) -> None:
         os.chdir(here)
 
 
-ODD = {
+ODD: dict[str, Callable[[Path], object]] = {
     "pipe": os.mkfifo,
     "socket": _socket,
     "absolute": lambda path: path.symlink_to("/etc/hostname"),
@@ -217,8 +217,8 @@ def test_what_may_not_be_read_is_named() -> None:
         os.makedirs(path)
         Path(path, "closed").write_bytes(b"x")
         os.chmod(os.path.join(path, "closed"), 0o000)
-        os.mkdir(os.path.join(root, "data"), 0o777)
-        os.chmod(os.path.join(root, "data"), stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO)
+        os.mkdir(os.path.join(root, "data"))
+        os.chmod(os.path.join(root, "data"), WRITABLE)
         found = sources.find(os.path.join(root, "source"))
         answer = powerless(lambda: mount(found, f"{root}/data", report=no_report))
     assert answer == ("permission", f"{path}/closed: Permission denied")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pkgrun.runs.place import remove
 from tests.hostile.scene import Scene
 
 
@@ -21,6 +22,9 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     home.mkdir()
     monkeypatch.chdir(home)
     yield Scene(tmp_path)
+    # Some are deeper than what pytest can remove.
+    monkeypatch.undo()
+    remove(str(tmp_path))
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from pkgrun.observe import Event, silent
 from pkgrun.records import RunRecord
 
 SCRIPT = str(Path(sys.executable).parent / "pkgrun")
-NOBODY = 65534
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,6 @@ class Scene:
         stdin: bytes = b"",
         cwd: Path | None = None,
         store: bool = True,
-        powerless: bool = False,
         timeout: float = 30,
     ) -> Said:
         """The console script."""
@@ -108,7 +106,6 @@ class Scene:
             variables.pop(key, None)
             if value is not None:
                 variables[key] = value
-        user: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if powerless else {}
         where: list[str | bytes | Path] = ["--store", self.store] if store else []
         ended = subprocess.run(
             [SCRIPT, *where, *words],
@@ -118,7 +115,6 @@ class Scene:
             capture_output=True,
             check=False,
             timeout=timeout,
-            **user,
         )
         return Said(
             ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace")
@@ -198,4 +194,4 @@ def holders(root: Path, needles: list[bytes]) -> Iterator[str]:
                 yield path
 
 
-__all__ = ["NOBODY", "SCRIPT", "Ended", "Said", "Scene", "holders", "silent", "source", "tree"]
+__all__ = ["SCRIPT", "Ended", "Said", "Scene", "holders", "silent", "source", "tree"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trial import environment, package, trained, tried
+from tests.worker.trial import environment, package, trained, tried
 
 from pkgrun.worker import child
 from pkgrun.worker.child import protocol

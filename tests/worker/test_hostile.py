@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from trial import alive, environment, package, trained, tried, until
+from tests.worker.trial import alive, environment, package, trained, tried, until
 
 from pkgrun.observe import Event, Log
 

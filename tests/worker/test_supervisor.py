@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trial import Trial, environment, package, trained, tried, until
+from tests.worker.trial import Trial, environment, package, trained, tried, until
 
 from pkgrun.errors import EnvironmentFailed
 from pkgrun.observe import Event, Log, Phase
