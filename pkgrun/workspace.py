@@ -144,9 +144,10 @@ class Workspace:
             idempotency_key=idempotency_key,
         )
 
-    def packages(self) -> list[str]:
-        """The names of all packages."""
-        return numbers.packages(self._store.backend)
+    def packages(self) -> dict[str, int]:
+        """The names of all packages, ascending, with how many versions each has."""
+        backend = self._store.backend
+        return {name: numbers.count(backend, name) for name in numbers.packages(backend)}
 
     def versions(self, package: str) -> list[VersionRecord]:
         """All versions of a package, ascending.

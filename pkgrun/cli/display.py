@@ -72,13 +72,15 @@ class Lines(Silent):
         self._lock = threading.Lock()
         self._last = self._began = time.monotonic()
         self._phase, self._end = "", threading.Event()
+        self._thread = threading.Thread(target=self._live, daemon=True)
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._live, daemon=True).start()
+        self._thread.start()
         return self
 
     def __exit__(self, *end: object) -> None:
         self._end.set()
+        self._thread.join()
 
     def __call__(self, event: Event) -> None:
         match event:

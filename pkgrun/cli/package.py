@@ -49,15 +49,15 @@ def list_(settings: Settings) -> None:
     from pkgrun.cli import pages
 
     workspace = settings.workspace()
-    found = [workspace.versions(name) for name in workspace.packages()]
+    found = [(workspace.version(name), count) for name, count in workspace.packages().items()]
     if settings.json:
         listed = [
-            {"package": one[-1].package, "newest": str(one[-1].version), "versions": len(one)}
-            for one in found
+            {"package": newest.package, "newest": str(newest.version), "versions": count}
+            for newest, count in found
         ]
         text.emit({"packages": listed})
     elif found:
-        pages.package_list([(one[-1], len(one)) for one in found])
+        pages.package_list(found)
     else:
         text.say("no packages yet; `pkgrun package add FOLDER` imports one", settings)
 

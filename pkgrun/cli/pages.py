@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pkgrun.cli import text
+from pkgrun.cli import graph, text
 from pkgrun.observe import Log
 from pkgrun.runs.journal import decode
 from pkgrun.runs.results import results
@@ -389,23 +389,24 @@ def package_list(newest: list[tuple[VersionRecord, int]]) -> None:
 
 
 def package_page(records: list[VersionRecord]) -> None:
-    """The versions of a package as the tree of who came from whom."""
+    """The versions of a package, drawn as who came from whom."""
     from rich.text import Text
-    from rich.tree import Tree
 
-    roots: dict[str, Tree] = {}
-    top = Tree(Text(records[0].package, style="bold"), guide_style="dim")
-    for record in records:
-        above = roots.get(str(record.parent), top) if record.parent else top
+    page = console()
+    page.print(records[0].package, style="bold")
+    family = [(record.version, record.parent) for record in records]
+    width = max(len(str(record.version)) for record in records)
+    for record, drawing in zip(records, graph.padded(graph.rails(family)), strict=True):
+        tags = "".join(f"  {text.line(key)}={text.line(value)}" for key, value in record.tags.items())
         words = Text.assemble(
-            (str(record.version), "bold"),
-            f"  {record.kind}  {text.moment(record.created)}  {text.size(record.tree.bytes)}  ",
-            (text.line(record.description or ""), "italic"),
-            *((f" {text.line(key)}={text.line(value)}", "cyan") for key, value in record.tags.items()),
-            (f"  run {record.run[:13]}" if record.kind != "import" else "", "dim"),
+            (drawing, "cyan"),
+            (f"  {record.version!s:<{width}}", "bold"),
+            f"  {record.kind:<8}  {text.age(record.created):>10}  {text.size(record.tree.bytes):>8}",
+            (f"  run {record.run[:13]}", "dim"),
+            (tags, "cyan"),
+            (f"  {text.line(record.description)}" if record.description else "", "italic"),
         )
-        roots[str(record.version)] = above.add(words)
-    console().print(top)
+        page.print(words, no_wrap=True, overflow="ellipsis", soft_wrap=False)
 
 
 def version_page(record: VersionRecord) -> None:

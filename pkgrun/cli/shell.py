@@ -17,7 +17,7 @@ def complete_package(ctx: click.Context, param: click.Parameter, incomplete: str
         if at:
             known = [f"{name}@{record.version}" for record in workspace.versions(name)]
         else:
-            known = workspace.packages()
+            known = list(workspace.packages())
     except PkgrunError:
         return []
     return [one for one in known if one.startswith(incomplete)]

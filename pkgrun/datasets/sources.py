@@ -41,7 +41,10 @@ def find(path: str) -> Source:
         )
     if not path or "\0" in path:
         raise UsageError(f"{path!r} is no path of a dataset")
-    real = os.path.realpath(os.path.expanduser(path))
+    try:
+        real = os.path.realpath(os.path.expanduser(path))
+    except FileNotFoundError as error:  # the current directory
+        raise NotFound(f"there is no dataset {shown(path)}: the current directory is gone") from error
     try:
         found = os.stat(real)
     except (FileNotFoundError, NotADirectoryError) as error:

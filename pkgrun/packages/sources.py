@@ -36,7 +36,10 @@ def locate(path: str) -> str:
     """
     if not path or "\0" in path:
         raise UsageError(f"{path!r} is no path of a package", hint="a package is a folder with a train.py")
-    real = os.path.realpath(os.path.expanduser(path))
+    try:
+        real = os.path.realpath(os.path.expanduser(path))
+    except FileNotFoundError as error:  # the current directory
+        raise NotFound(f"there is no folder {shown(path)}: the current directory is gone") from error
     if not os.path.lexists(real):
         raise NotFound(f"there is no folder {shown(path)}", hint="a package is a folder with a train.py")
     if not os.path.isdir(real):

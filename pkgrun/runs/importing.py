@@ -53,6 +53,7 @@ def bring_in(
         NotFound, PermissionDenied, Temporary: something in it cannot be read.
     """
     labels.check(description, tags)
+    store = store.apart()
     root = sources.locate(folder)
     package = sources.name_of(root, name)
     report = inspection.check(Path(root), package)

@@ -82,7 +82,7 @@ def train(
         return Run(store, run)
 
     def work(live: LiveRun) -> RunRecord:
-        return engine.run(store, order, observer=observer, stop=live.stop, opened=live.opened)
+        return engine.run(store.apart(), order, observer=observer, stop=live.stop, opened=live.opened)
 
     return LiveRun(store, run, work)
 

@@ -219,6 +219,7 @@ def collect_package(store: Store, order: Order, at: Place, course: Course) -> Tr
         keep=lambda path, folder: path not in folders and produced(path, folder),
         watch=_watch(order, mask),
         graft=dict(_hidden(store, order)),
+        before=dict(trees.walk(store.objects, order.base.tree.digest)),
     )
     if leak := _leak(taken, mask, ""):
         return leak

@@ -84,6 +84,9 @@ class Backend(Protocol):
         Nothing may refer to a blob before this returns.
         """
 
+    def apart(self) -> Backend:
+        """The same place, with uploads of its own: one operation's failed write is not another's."""
+
     def list(self, prefix: str) -> Iterator[str]:
         """The names one level below `prefix` (a folder's key without a slash at its end), in no order."""
 

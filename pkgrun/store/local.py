@@ -116,6 +116,9 @@ class LocalBackend:
         self._flushing = threading.Lock()
         self._broken = False
 
+    def apart(self) -> LocalBackend:
+        return LocalBackend(Path(self.root))
+
     def _path(self, key: str) -> str:
         return os.path.join(self.root, key)
 
@@ -240,18 +243,27 @@ class LocalBackend:
             self._broken = True
             with self._lock:
                 batch = list(self._pending.items())
-            each(_sync, [temporary for _, temporary in batch], run=1)
-            folders = {os.path.dirname(self._path(key)) for key, _ in batch}
-            for folder in folders:
-                self._make_folder(folder)
-            for key, temporary in batch:
-                os.rename(temporary, self._path(key))
-            folders |= {os.path.dirname(self._path(key)) for key in reused}
-            each(_sync, sorted(folders), run=1)
+            try:
+                self._publish(batch, reused)
+            except OSError:
+                for _, temporary in batch:
+                    with suppress(OSError):
+                        os.unlink(temporary)
+                raise
             with self._lock:
                 for key, _ in batch:
                     del self._pending[key]
             self._broken = False
+
+    def _publish(self, batch: list[tuple[str, str]], reused: Collection[str]) -> None:
+        each(_sync, [temporary for _, temporary in batch], run=1)
+        folders = {os.path.dirname(self._path(key)) for key, _ in batch}
+        for folder in folders:
+            self._make_folder(folder)
+        for key, temporary in batch:
+            os.rename(temporary, self._path(key))
+        folders |= {os.path.dirname(self._path(key)) for key in reused}
+        each(_sync, sorted(folders), run=1)
 
     def list(self, prefix: str) -> Iterator[str]:
         with _translated(self._path(prefix)):

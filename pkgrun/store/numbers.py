@@ -110,6 +110,12 @@ def versions(backend: Backend, package: str) -> Iterator[VersionRecord]:
             minor += 1
 
 
+def count(backend: Backend, package: str) -> int:
+    """How many versions a package has, without reading them."""
+    newest = (newest_minor(backend, package, major) for major in majors(backend, package))
+    return sum(minor + 1 for minor in newest if minor is not None)
+
+
 def head(backend: Backend, package: str, major: int | None) -> Head:
     """Where the search for a free number will start: within `major`, or among the majors."""
     if major is not None:

@@ -37,8 +37,8 @@ class Taken:
 class Sink(Protocol):
     """Where a tree goes: into a store, or only through the hash."""
 
-    def take(self, path: str, watch: Watch | None = None) -> Taken:
-        """Read one regular file."""
+    def take(self, path: str, watch: Watch | None = None, *, known: bool = False) -> Taken:
+        """Read one regular file; `known`: it is probably there already."""
 
     def put(self, data: bytes) -> Blob:
         """Keep bytes that are at hand."""
@@ -115,11 +115,15 @@ def take(path: str, consume: Callable[[bytes], object], watch: Watch | None = No
     return Taken("sha256:" + hasher.hexdigest(), size, stable, flagged)
 
 
+def _nothing(chunk: bytes) -> None:
+    pass
+
+
 class Hashing:
     """A sink that keeps nothing."""
 
-    def take(self, path: str, watch: Watch | None = None) -> Taken:
-        return take(path, lambda chunk: None, watch)
+    def take(self, path: str, watch: Watch | None = None, *, known: bool = False) -> Taken:
+        return take(path, _nothing, watch)
 
     def put(self, data: bytes) -> Blob:
         return Blob(digest=digest_of(data), bytes=len(data))
@@ -167,8 +171,13 @@ class Objects:
         upload.publish(key_of(digest))
         self._known.add(digest)
 
-    def take(self, path: str, watch: Watch | None = None) -> Taken:
-        """Keep a file: a small one by way of memory, a large one hashed while it is written."""
+    def take(self, path: str, watch: Watch | None = None, *, known: bool = False) -> Taken:
+        """Keep a file: a small one by way of memory, a large one hashed while it is written.
+
+        `known` says that the store probably has it, so that a large one is read before anything is written.
+        """
+        if known and (taken := take(path, _nothing, watch)) and self._holds(taken.digest):
+            return taken
         if _size(path) < SMALL:
             pieces: list[bytes] = []
             taken = take(path, pieces.append, watch)

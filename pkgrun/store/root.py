@@ -32,6 +32,11 @@ class Store:
         """Where it is, without credentials."""
         return shown(self.backend.url)
 
+    def apart(self) -> Store:
+        """The same store for one operation, with blobs on their way that are its own."""
+        backend = self.backend.apart()
+        return Store(backend, Objects(backend), self.id)
+
 
 def open_store(location: str, *, create: bool) -> Store:
     """Open the store in a directory; with `create`, make it if there is none.

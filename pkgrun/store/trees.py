@@ -66,6 +66,7 @@ def ingest(
     keep: Keep = lambda path, folder: True,
     watch: Watch | None = None,
     graft: Mapping[str, Entry] | None = None,
+    before: Mapping[str, Entry] | None = None,
     progress: Callable[[int], object] = lambda size: None,
 ) -> Ingested:
     """Take a folder in.
@@ -74,6 +75,7 @@ def ingest(
         keep: says what belongs to the tree.
         watch: looks at every file's bytes and name; what it flags is left out and named.
         graft: entries that the tree gets besides, by path, instead of what lies there.
+        before: what the folder held when it was laid out; files of the same size are probably the same.
         progress: told the bytes of each file that is done, from several threads.
 
     Raises:
@@ -82,7 +84,9 @@ def ingest(
     listing = scan(root, keep)
 
     def take(found: Found) -> Taken:
-        taken = sink.take(os.path.join(root, found.path), watch)
+        was = before.get(found.path) if before else None
+        known = was is not None and was.bytes == found.size
+        taken = sink.take(os.path.join(root, found.path), watch, known=known)
         progress(taken.size)
         return taken
 

@@ -263,7 +263,7 @@ class Meddling:
     def __init__(self, inner: Sink, meddle: Any) -> None:
         self._inner, self._meddle = inner, meddle
 
-    def take(self, path: str, watch: Watch | None = None) -> Taken:
+    def take(self, path: str, watch: Watch | None = None, *, known: bool = False) -> Taken:
         if self._meddle:
             self._meddle()
             self._meddle = None

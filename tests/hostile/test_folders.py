@@ -129,7 +129,6 @@ def test_row_5_what_cannot_be_read_is_named(scene: Scene, what: str) -> None:
         (folder / "shut").chmod(0)
     for path in (*scene.root.parents, scene.root, data, package):
         path.chmod(path.stat().st_mode | 0o5)
-    os.chmod(scene.store, 0o777)
     for folder in [scene.store, *(path for path in scene.store.rglob("*") if path.is_dir())]:
         folder.chmod(0o777)
     scene.train(data=scene.root / "pack")  # nobody can read the modules that are imported late
@@ -274,7 +273,9 @@ def test_row_5_our_own_files_of_a_package_of_every_kind(scene: Scene, name: str,
         file.mkdir()
     else:
         file.symlink_to("/dev/zero" if kind == "zero" else name)
-    for words in (["package", "check", folder], ["package", "add", folder], ["train", folder]):
+    calls: tuple[list[str | bytes | Path], ...]
+    calls = (["package", "check", folder], ["package", "add", folder], ["train", folder])
+    for words in calls:
         said = scene.call(*words, timeout=20)
         assert "Traceback" not in said.err
         assert said.code in (0, 2, 4), said

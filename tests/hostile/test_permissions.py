@@ -107,7 +107,7 @@ def test_row_11_a_folder_that_its_owner_may_not_read_is_removed_all_the_same() -
     from tests.processes import open_folder
 
     with open_folder() as above:
-        os.chmod(above, 0o777)
+        os.chmod(above, 0o777)  # noqa: S103
 
         def work() -> bool:
             target = Path(above, "x")

@@ -280,7 +280,7 @@ def test_a_file_that_vanishes_is_named(store: Store, tmp_path: Path) -> None:
         return True
 
     class Removing(Hashing):
-        def take(self, path: str, watch: Any = None) -> Any:
+        def take(self, path: str, watch: Any = None, *, known: bool = False) -> Any:
             os.unlink(path)
             return store.objects.take(path, watch)
 
