@@ -31,9 +31,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pkgrun.errors import PkgrunError
+    from pkgrun.identity import Version
     from pkgrun.observe import Event, Log, Notice, Observer, Phase, Progress
     from pkgrun.packages.inspection import check
-    from pkgrun.records import RunRecord, Version, VersionRecord
+    from pkgrun.records import RunRecord, VersionRecord
     from pkgrun.runs.handle import Run, RunResult
     from pkgrun.workspace import Workspace, open
 
@@ -47,7 +48,7 @@ _HOMES = {
     "Progress": "observe",
     "check": "packages.inspection",
     "RunRecord": "records",
-    "Version": "records",
+    "Version": "identity",
     "VersionRecord": "records",
     "Run": "runs.handle",
     "RunResult": "runs.handle",

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import orjson
 from pydantic import (
@@ -24,14 +23,10 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from pkgrun.errors import Damaged, InvalidName, UsageError
+from pkgrun.errors import Damaged
+from pkgrun.identity import DIGEST_PATTERN, NAME_PATTERN, RUN_ID_PATTERN, VERSION_PATTERN, Version
 
 FORMAT: Final = 1
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
-RUN_ID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
-DIGEST_PATTERN = r"^sha256:[0-9a-f]{64}$"
-VERSION_PATTERN = r"^[1-9][0-9]{0,7}\.(0|[1-9][0-9]{0,7})$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, description="A package's name.")]
 RunId = Annotated[
@@ -39,28 +34,6 @@ RunId = Annotated[
 ]
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN, description="SHA-256 of the bytes, in hexadecimal.")]
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
-
-
-class Version(NamedTuple):
-    """`major.minor`. An import begins a major with minor 0; every training on it takes the next minor."""
-
-    major: int
-    minor: int
-
-    def __str__(self) -> str:
-        return f"{self.major}.{self.minor}"
-
-    @classmethod
-    def parse(cls, text: str) -> Version:
-        """Read `"1.2"`.
-
-        Raises:
-            UsageError: it is not two whole numbers with a dot between, or the major is 0.
-        """
-        if not re.fullmatch(VERSION_PATTERN, text):
-            raise UsageError(f"{text!r} is no version", hint="a version is MAJOR.MINOR, such as 1.0 or 2.13")
-        major, minor = text.split(".")
-        return cls(int(major), int(minor))
 
 
 def _version(value: object) -> Version:
@@ -77,31 +50,6 @@ VersionNumber = Annotated[
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string", "pattern": VERSION_PATTERN}),
 ]
-
-
-def check_name(text: str, what: str = "package") -> str:
-    """Return `text` if it may name something; names become keys, paths and URLs.
-
-    Raises:
-        InvalidName: it holds anything but letters, digits, `.`, `_`, `-`, or begins with a sign.
-    """
-    if not re.fullmatch(NAME_PATTERN, text) or text.endswith("\n"):
-        raise InvalidName(
-            f"{text!r} cannot name a {what}",
-            hint="use letters, digits, '.', '_' and '-', beginning with a letter or digit, 128 at most",
-        )
-    return text
-
-
-def check_run_id(text: str) -> str:
-    """Return `text` if it has the form of a run id.
-
-    Raises:
-        InvalidName: it has not.
-    """
-    if not re.fullmatch(RUN_ID_PATTERN, text) or text.endswith("\n"):
-        raise InvalidName(f"{text!r} is no run id", hint="`pkgrun run list` shows the runs and their ids")
-    return text
 
 
 class Record(BaseModel):
@@ -548,8 +496,3 @@ def schema(name: str) -> dict[str, Any]:
         "$id": f"pkgrun:{name}:{FORMAT}",
         **record.model_json_schema(mode="serialization"),
     }
-
-
-def seconds(moment: datetime) -> float:
-    """Seconds since the epoch."""
-    return moment.timestamp()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime
 from pydantic.fields import FieldInfo
 
-from pkgrun.records import Record, Version
+from pkgrun.identity import Version
+from pkgrun.records import Record
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 _COUNTS = st.integers(0, (1 << 63) - 1)

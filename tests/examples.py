@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from pkgrun.identity import Version
 from pkgrun.records import (
     Actor,
     Blob,
@@ -37,7 +38,6 @@ from pkgrun.records import (
     Tree,
     TreeNode,
     Usage,
-    Version,
     VersionEntry,
     VersionRecord,
 )

@@ -12,20 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pkgrun.errors import Damaged, InvalidName, UsageError
-from pkgrun.records import (
-    FINAL,
-    STORED,
-    FileList,
-    Head,
-    Record,
-    Status,
-    StoreRecord,
-    Version,
-    VersionRecord,
-    check_name,
-    check_run_id,
-    seconds,
-)
+from pkgrun.identity import Version, check_name, check_run_id
+from pkgrun.records import FINAL, STORED, FileList, Head, Record, Status, StoreRecord, VersionRecord
 from pkgrun.store.operations import new_run_id
 from tests import examples
 from tests.drawn import records
@@ -333,7 +321,3 @@ def test_defaults_are_not_needed_to_read() -> None:
     record = VersionRecord.from_bytes(orjson.dumps(data), key="k")
     assert (record.environment, record.tags) == (None, {})
     assert Head.from_bytes(b'{"major":1}', key="k").minor is None
-
-
-def test_seconds() -> None:
-    assert seconds(datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)) == 1.5

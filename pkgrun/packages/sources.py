@@ -14,7 +14,7 @@ from pkgrun.errors import (
     Temporary,
     UsageError,
 )
-from pkgrun.records import check_name
+from pkgrun.identity import check_name
 from pkgrun.store.objects import open_regular, shown
 from pkgrun.store.scan import Keep
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pkgrun.errors import Bug, NotFound, PkgrunError, Temporary, by_kind
+from pkgrun.identity import Version
 from pkgrun.observe import Event
-from pkgrun.records import RunRecord, Version
+from pkgrun.records import RunRecord
 from pkgrun.runs import recover
 from pkgrun.runs.heart import KILL
 from pkgrun.runs.journal import Journal, decode

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from pkgrun.errors import InvalidName, NotFound, UsageError
-from pkgrun.records import NAME_PATTERN, RUN_ID_PATTERN, Version, VersionRecord, check_name
+from pkgrun.identity import NAME_PATTERN, RUN_ID_PATTERN, Version, check_name
+from pkgrun.records import VersionRecord
 from pkgrun.store import numbers, operations
 from pkgrun.store.root import Store
 

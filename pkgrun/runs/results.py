@@ -19,7 +19,6 @@ from pkgrun.records import (
     RunRecord,
     Status,
     VersionRecord,
-    seconds,
 )
 
 STATUS: dict[Decision, Status] = {
@@ -74,9 +73,9 @@ def results(record: RunRecord, store: str) -> Results | None:
             env=request.parameters,
         ),
         run_summary=ResultsSummary(
-            execution_time=round(seconds(facts.ended) - seconds(facts.started), 6),
-            start_at=seconds(facts.started),
-            end_at=seconds(facts.ended),
+            execution_time=round((facts.ended - facts.started).total_seconds(), 6),
+            start_at=facts.started.timestamp(),
+            end_at=facts.ended.timestamp(),
             outputs={
                 "train_data": f"{store}/runs/{record.run}/data" if kept else None,
                 "artifacts_data": f"{store}/runs/{record.run}/artifacts",

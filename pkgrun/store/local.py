@@ -24,6 +24,7 @@ _PENDING_LIMIT = 2000
 _READ_LIMIT = 1 << 26
 """Bytes that are read at once. Records stay far below; whoever expects more reads a range, or streams."""
 
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -63,6 +64,13 @@ def _opened(path: str) -> FileIO:
         file.close()
         raise _no_file(path)
     return file
+
+
+def _cannot_link(path: str) -> PermissionDenied:
+    return PermissionDenied(
+        f"{path}: its file system makes no hard links, which a store needs to give a number only once",
+        hint="keep the store on another file system (ext4, xfs, btrfs, apfs, nfs)",
+    )
 
 
 def _no_file(path: str) -> Damaged:
@@ -167,9 +175,11 @@ class LocalBackend:
             if not os.path.isfile(target):  # nobody wrote that; going on would be to try for ever
                 raise _no_file(target) from None
             return False
-        except OSError:
+        except OSError as error:
             # Over NFS the answer may be lost although the link was made: the count tells.
             if os.stat(temporary).st_nlink != 2:
+                if error.errno in _NO_LINKS:
+                    raise _cannot_link(target) from error
                 raise
         return True
 

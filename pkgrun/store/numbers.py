@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 
 from pkgrun.errors import Damaged, NotFound
-from pkgrun.records import NAME_PATTERN, Head, Version, VersionEntry, VersionRecord, check_name
+from pkgrun.identity import NAME_PATTERN, Version, check_name
+from pkgrun.records import Head, VersionEntry, VersionRecord
 from pkgrun.store.backend import Backend
 from pkgrun.store.objects import digest_of
 

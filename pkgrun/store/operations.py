@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from pkgrun.errors import Bug, Damaged, NotFound
-from pkgrun.records import RUN_ID_PATTERN, Heartbeat, Intent, Outcome, RunRecord, check_run_id
+from pkgrun.identity import RUN_ID_PATTERN, check_run_id
+from pkgrun.records import Heartbeat, Intent, Outcome, RunRecord
 from pkgrun.store.backend import Backend
 
 _Record = TypeVar("_Record", Intent, Outcome, Heartbeat, RunRecord)
@@ -34,7 +35,9 @@ def key(run: str, name: str) -> str:
 
 def begin(backend: Backend, intent: Intent) -> bool:
     """Create the intent: the operation exists from here on. False: it exists already, and is another's to carry out."""
-    return backend.create(key(intent.run, "intent.json"), intent.to_bytes())
+    name, data = key(intent.run, "intent.json"), intent.to_bytes()
+    # Refused, it may still be ours: over a network the answer to a first try may have been lost.
+    return backend.create(name, data) or backend.read(name) == data
 
 
 def of_run(run: str, record: _Record, name: str) -> _Record:

@@ -16,7 +16,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from pkgrun.records import Heartbeat, Intent, Outcome, Record, Results, RunRecord, Version, VersionRecord
+from pkgrun.identity import Version
+from pkgrun.records import Heartbeat, Intent, Outcome, Record, Results, RunRecord, VersionRecord
 from pkgrun.store import numbers, operations
 
 R = TypeVar("R", bound=Record)

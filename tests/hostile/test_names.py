@@ -29,7 +29,7 @@ def test_row_1_no_package_gets_a_bad_name(scene: Scene, name: str) -> None:
     with pytest.raises(InvalidName) as caught:
         scene.workspace.add(folder, name=name)
     assert repr(name) in caught.value.message
-    assert scene.workspace.packages() == []
+    assert scene.workspace.packages() == {}
     assert scene.outside() == before
 
 
@@ -228,7 +228,7 @@ def test_row_1_names_of_variables(scene: Scene, name: str) -> None:
 def test_row_1_legal_package_names_do_not_meet_our_own_files(scene: Scene, name: str) -> None:
     scene.workspace.add(scene.package(), name=name)
     assert scene.train(name).error is None
-    assert scene.workspace.packages() == [name]
+    assert scene.workspace.packages().keys() == {name}
     assert str(scene.workspace.version(name).version) == "1.1"
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pkgrun.errors import Damaged, InvalidName, NotFound
-from pkgrun.records import Head, Version, VersionEntry
+from pkgrun.identity import Version
+from pkgrun.records import Head, VersionEntry
 from pkgrun.store import numbers
 from pkgrun.store.backend import Backend
 from pkgrun.store.local import LocalBackend

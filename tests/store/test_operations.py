@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pkgrun.errors import Damaged, InvalidName, NotFound
-from pkgrun.records import check_run_id
+from pkgrun.identity import check_run_id
 from pkgrun.store import operations
 from pkgrun.store.local import LocalBackend
 from pkgrun.store.root import Store

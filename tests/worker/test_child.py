@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.worker.trial import environment, package, trained, tried
 
 from pkgrun.worker import child
 from pkgrun.worker.child import protocol
 from pkgrun.worker.supervisor import CHILD, Call
+from tests.worker.trial import environment, package, trained, tried
 
 FOLDER = Path(str(child.__file__)).parent
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.worker.trial import alive, environment, package, trained, tried, until
 
 from pkgrun.observe import Event, Log
+from tests.worker.trial import alive, environment, package, trained, tried, until
 
 linux = pytest.mark.skipif(
     sys.platform != "linux", reason="orphans are adopted, and found in /proc, on Linux only"

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.worker.trial import Trial, environment, package, trained, tried, until
 
 from pkgrun.errors import EnvironmentFailed
 from pkgrun.observe import Event, Log, Phase
 from pkgrun.worker.secrets import Masker
 from pkgrun.worker.supervisor import Call, Job, Stop, run
+from tests.worker.trial import Trial, environment, package, trained, tried, until
 
 PLAIN = """
     class Main:
