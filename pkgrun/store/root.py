@@ -18,6 +18,9 @@ from pkgrun.store.operations import new_run_id
 
 KEY = "pkgrun-store.json"
 
+LATER = ("packs", "erased")
+"""Folders of the format that later releases write, and without which the answers of this one would be wrong."""
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
@@ -51,6 +54,12 @@ def open_store(location: str, *, create: bool) -> Store:
     record = _record(backend)
     if record is None:
         record = _make(backend, location, create=create)
+    for kind in LATER:
+        if next(backend.list(kind), None) is not None:
+            raise Conflict(
+                f"the store {shown(backend.url)} holds {kind}/, which this release does not know how to honour",
+                hint="upgrade pkgrun",
+            )
     return Store(backend, Objects(backend), record.store)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -198,7 +199,7 @@ def test_clumsy_sizes(scene: Scene) -> None:
         {"env": {"A": "\udcff"}},
     ],
 )
-def test_clumsy_values_that_are_no_text(scene: Scene, given: dict[str, object]) -> None:
+def test_clumsy_values_that_are_no_text(scene: Scene, given: dict[str, Any]) -> None:
     scene.added()
     with pytest.raises(UsageError):
         scene.train(**given)

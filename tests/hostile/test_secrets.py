@@ -60,7 +60,7 @@ TOLD = {
     "an artifact": "open('artifacts/f', 'w').write('x' * 1_048_570 + T)",
     "a large artifact": "open('artifacts/f', 'w').write('x' * 3_145_720 + T + 'y' * 3_000_000)",
     "a file of the package": "open('config.json', 'w').write('{\"token\": \"' + T + '\"}')",
-    "a file's name": "mark('artifacts/' + T.replace('/', '%2F'))",
+    "a file's name": "import urllib.parse; mark('artifacts/' + urllib.parse.quote(T, safe=''))",
     "a folder's name": "os.makedirs('artifacts/' + T)",
     "an empty folder of the package": "os.makedirs('x/' + T)",
     "a link": "os.symlink(T, 'artifacts/l')",
@@ -123,14 +123,14 @@ def test_row_7_a_secret_that_is_a_common_word_spoils_no_record(scene: Scene, val
 @pytest.mark.parametrize("where", ["description", "tag value", "tag name", "env"])
 def test_row_7_a_secret_among_what_is_recorded_is_refused(scene: Scene, canary: str, where: str) -> None:
     scene.added()
-    given: dict[str, Any] = {
+    places: dict[str, dict[str, Any]] = {
         "description": {"description": f"with {canary}"},
         "tag value": {"tags": {"a": canary}},
         "tag name": {"tags": {canary: "a"}},
         "env": {"env": {"A": canary}},
-    }[where]
+    }
     with pytest.raises(UsageError) as caught:
-        scene.train(secrets={"S": canary}, **given)
+        scene.train(secrets={"S": canary}, **places[where])
     nowhere(scene, canary, str(caught.value))
 
 
