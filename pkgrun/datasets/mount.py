@@ -16,7 +16,7 @@ from typing import Literal
 
 from pkgrun.datasets import sources
 from pkgrun.datasets.sources import Source
-from pkgrun.store import trees
+from pkgrun.store import fresh, trees
 from pkgrun.store.local import translate, write_all
 from pkgrun.store.objects import Hashing, Sink, Taken, open_regular, shown, take
 from pkgrun.store.parallel import each
@@ -64,10 +64,10 @@ def mount(source: Source | None, target: str, *, keep: Sink | None = None, repor
         return Mounted("copy", Ingested(trees.write_node([], keep or Hashing())))
     listing, paths = sources.listing(source)
     for folder in listing.folders[1:]:
-        _make(os.path.join(target, folder))
+        fresh.folder(os.path.join(target, folder))
     placed = _place(listing.files, paths, target, keep, report)
     for link in listing.links:
-        _link(link.target or "", os.path.join(target, link.path))
+        fresh.link(link.target or "", os.path.join(target, link.path))
     content = trees.seal(listing, [taken for taken, _ in placed], keep or Hashing())
     cloned = bool(placed) and all(clone for _, clone in placed)
     return Mounted("reflink" if cloned else "copy", content)
@@ -83,7 +83,7 @@ def _place(
         nonlocal done, cloning
         path, file = item
         there = os.path.join(target, file.path)
-        with _new(there, executable=file.executable) as out:
+        with fresh.file(there, executable=file.executable) as out:
             cloning = cloning and _clone(path, out.fileno())
             cloned = cloning
             taken = take(there, _nothing) if cloned else take(path, _writer(out, there))
@@ -94,14 +94,6 @@ def _place(
         return taken, cloned
 
     return each(place, list(zip(paths, files, strict=True)))
-
-
-def _new(path: str, *, executable: bool) -> FileIO:
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        return FileIO(os.open(path, flags, 0o777 if executable else 0o666), "wb")
-    except OSError as error:
-        raise translate(error, shown(path)) from error
 
 
 def _nothing(chunk: bytes) -> None:
@@ -129,17 +121,3 @@ def _clone(path: str, out: int) -> bool:
     finally:
         os.close(source)
     return True
-
-
-def _make(path: str) -> None:
-    try:
-        os.mkdir(path)
-    except OSError as error:
-        raise translate(error, shown(path)) from error
-
-
-def _link(target: str, path: str) -> None:
-    try:
-        os.symlink(target, path)
-    except OSError as error:
-        raise translate(error, shown(path)) from error

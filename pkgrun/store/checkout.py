@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator
-from io import FileIO
 
 from pkgrun.errors import Conflict, Damaged, PkgrunError, UsageError
-from pkgrun.store import names, trees
+from pkgrun.store import fresh, names, trees
 from pkgrun.store.local import translate, write_all
 from pkgrun.store.objects import Objects, shown
 from pkgrun.store.parallel import each
 from pkgrun.store.trees import Entry
-
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def checkout(
@@ -44,7 +41,7 @@ def checkout(
         if entry.kind == "symlink" and names.leaves(path.count("/"), entry.target):
             raise Damaged(f"the tree {digest} holds a link that leads out of it: {shown(path)}")
         if entry.kind == "dir":
-            _make(os.path.join(target, path))
+            fresh.folder(os.path.join(target, path))
         else:
             (files if entry.kind == "file" else links).append((path, entry))
 
@@ -55,7 +52,7 @@ def checkout(
 
     each(write, files)
     for path, entry in links:
-        _link(entry.target, os.path.join(target, path))
+        fresh.link(entry.target, os.path.join(target, path))
 
 
 def new_folder(path: str) -> None:
@@ -90,7 +87,7 @@ def _kept(objects: Objects, digest: str, skip: frozenset[str]) -> Iterator[tuple
 
 def write_file(objects: Objects, entry: Entry, path: str) -> None:
     """Write one file of a tree to a path where nothing is yet. One that is damaged or does not fit is not left there."""
-    with _new(path, executable=entry.executable) as file:
+    with fresh.file(path, executable=entry.executable) as file:
         try:
             for chunk in objects.stream(entry.digest):
                 write_all(file.fileno(), chunk)
@@ -101,24 +98,3 @@ def write_file(objects: Objects, entry: Entry, path: str) -> None:
         except OSError as error:
             os.unlink(path)
             raise translate(error, shown(path)) from error
-
-
-def _new(path: str, *, executable: bool) -> FileIO:
-    try:
-        return FileIO(os.open(path, _NEW, 0o777 if executable else 0o666), "wb")
-    except OSError as error:
-        raise translate(error, shown(path)) from error
-
-
-def _make(path: str) -> None:
-    try:
-        os.mkdir(path)
-    except OSError as error:
-        raise translate(error, shown(path)) from error
-
-
-def _link(target: str, path: str) -> None:
-    try:
-        os.symlink(target, path)
-    except OSError as error:
-        raise translate(error, shown(path)) from error

@@ -171,7 +171,7 @@ def test_a_nested_artifacts_directory(lab: Lab) -> None:
     assert not [path for path in lab.version_files("p@1.1") if path.startswith("out/artifacts")]
 
 
-@pytest.mark.parametrize("place", ["../outside", "/tmp/outside", ".", "", "data", "data/x", "a/../..", "./"])
+@pytest.mark.parametrize("place", ["../outside", "/outside", ".", "", "data", "data/x", "a/../..", "./"])
 def test_artifacts_outside_or_on_top_of_something_are_refused(lab: Lab, place: str) -> None:
     with pytest.raises(UsageError, match="artifacts_directory"):
         lab.workspace().train(lab.package(), env={"artifacts_directory": place})
