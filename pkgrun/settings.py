@@ -1,5 +1,6 @@
 """Configuration, read in this one place: an argument wins over `PKGRUN_*`, that over `pkgrun.toml` or the table
-`[tool.pkgrun]` of `pyproject.toml` (in this folder or the nearest above), that over the default.
+`[tool.pkgrun]` of `pyproject.toml` (in this folder or the nearest above; owned by
+the user or by root), that over the default.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def _configured(key: str) -> str | None:
 def _table(file: str, path: tuple[str, ...]) -> dict[str, str] | None:
     """The table of a file, checked; None if the file has none."""
     try:
-        if not os.path.isfile(file):
+        # A stranger's file above this folder must not say where our environments come from.
+        if not os.path.isfile(file) or os.stat(file).st_uid not in {os.getuid(), 0}:
             return None
         with open(file, "rb") as opened:
             data = opened.read()

@@ -18,15 +18,17 @@ def run() -> None:
 
 
 @run.command("list", cls=Command)
-@click.option("-n", "--limit", type=click.IntRange(1), default=30, show_default=True, help="So many at most.")
-@click.option("--all", "everything", is_flag=True, help="All of them, imports too.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1), help="So many at most.  [default: 30, or all with --all]"
+)
+@click.option("--all", "everything", is_flag=True, help="Imports too, however many.")
 @pass_settings
-def list_(settings: Settings, limit: int, everything: bool) -> None:
+def list_(settings: Settings, limit: int | None, everything: bool) -> None:
     """Runs, the newest first."""
     from pkgrun.cli import pages
 
     workspace = settings.workspace()
-    records = list(workspace.runs(limit=None if everything else limit, imports=everything))
+    records = list(workspace.runs(limit=limit or (None if everything else 30), imports=everything))
     if settings.json:
         text.emit({"runs": [pages.run_document(record, workspace.url) for record in records]})
     elif records:
@@ -96,7 +98,8 @@ def results(settings: Settings, run_id: str) -> None:
     record = workspace.run(run_id).record()
     found = results_of(record, workspace.url)
     if found is None:
-        raise NotFound(f"the run {record.run} has no results: it is {record.status}", run_id=record.run)
+        why = f"it is {record.status}" if record.request else "it is an import"
+        raise NotFound(f"the run {record.run} has no results: {why}", run_id=record.run)
     text.emit(pages.dump(found))
 
 

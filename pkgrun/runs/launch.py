@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from pkgrun.datasets import sources
-from pkgrun.errors import UsageError
+from pkgrun.errors import NotFound, UsageError
 from pkgrun.observe import Notice, Observer
 from pkgrun.packages import contract
 from pkgrun.records import Actor, Intent, RunRecord, TrainingRequest, VersionRecord
@@ -70,13 +71,14 @@ def train(
     if source is not None:
         wish = replace(wish, data=source.path)
         _apart(store, source)
-    run = operations.new_run_id()
+    run = None
     if idempotency_key is not None:
-        claimed = idempotency.claim(store, idempotency_key, asked=wish.asked(), run=run)
-        if claimed != run and operations.exists(store.backend, claimed):
-            return Run(store, claimed)
-        run = claimed
+        new = operations.new_run_id()
+        run = idempotency.claim(store, idempotency_key, asked=wish.asked(), run=new)
+        if run != new and operations.exists(store.backend, run):
+            return Run(store, run)
     base = _base(store, wish, by, observer)
+    run = run or operations.new_run_id()  # after the import's, so that ids tell the order
     order = _order(store, wish, base, source, run=run, by=by, cache=cache, key=idempotency_key)
     if not operations.begin(store.backend, order.intent):
         return Run(store, run)
@@ -111,8 +113,16 @@ def _check(wish: Wish) -> None:
             f"the parameters are larger than {_PARAMETERS_LIMIT >> 10} KiB",
             hint="put large values into the dataset",
         )
+    if wish.version is not None and not isinstance(wish.version, str):
+        raise UsageError(f"the version {wish.version!r} is no text", hint='such as version="1.10"')
+    if not isinstance(wish.timeout, int | float | None):
+        raise UsageError(f"the timeout {wish.timeout!r} is no number", hint="give seconds")
     if wish.timeout is not None and not 0 < wish.timeout < 1e9:
         raise UsageError(f"a timeout of {wish.timeout:g} s is none", hint="give a number of seconds above 0")
+    if wish.python and not re.fullmatch(r"\d+(\.\d+){0,2}|.*/.*", wish.python):
+        raise UsageError(
+            f"{wish.python!r} is no version of Python", hint="such as 3.12, or an interpreter's path"
+        )
     if wish.environment == "current" and (wish.python or wish.upgrade):
         raise UsageError(
             "environment 'current' is the Python at hand: it takes neither another Python nor an upgrade",
@@ -133,6 +143,11 @@ def _base(store: Store, wish: Wish, by: Actor, observer: Observer) -> VersionRec
                 )
             )
         return lookup.version(store, wish.package, wish.version)
+    if not os.path.isdir(os.path.expanduser(wish.package)) and "/" not in wish.package:
+        raise NotFound(
+            f"there is no package and no folder {wish.package}",
+            hint="`pkgrun package list` shows what there is",
+        )
     if wish.version is not None:
         raise UsageError("a folder has no version", hint="name the package instead of its folder")
     from pkgrun.runs.importing import bring_in  # only a folder needs it, and its parsers

@@ -7,13 +7,14 @@ import math
 import os
 import platform
 import stat as mode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pkgrun.datasets.mount import mount as mount_data
-from pkgrun.errors import Damaged, NotFound, SecretFound, UsageError, UserCodeFailed
+from pkgrun.errors import Damaged, DataInvalid, NotFound, SecretFound, UsageError, UserCodeFailed
 from pkgrun.observe import Progress
+from pkgrun.packages import contract
 from pkgrun.packages.sources import produced
 from pkgrun.records import Blob, Changes, Data, FileList, RunError, Tree
 from pkgrun.records import Environment as EnvironmentRecord
@@ -45,6 +46,12 @@ def stage(store: Store, order: Order, at: Place, course: Course) -> None:
     course.enter("stage")
     counter = _Counter(course, "package", order.base.tree.bytes)
     checkout(store.objects, order.base.tree.digest, at.package, skip=order.plan.folders, progress=counter.add)
+    for folder, entry in _hidden(store, order):
+        if entry.kind != "dir":
+            raise UsageError(
+                f"the run's folder {folder!r} is a file of the package",
+                hint=f"name another with {contract.ARTIFACTS_DIRECTORY}",
+            )
     for folder in order.plan.folders:
         _make(at.package, folder)
 
@@ -63,7 +70,7 @@ def _make(package: str, folder: str) -> None:
     if astray:
         raise UsageError(
             f"the run's folder {folder!r} cannot be made in the package: {reason}",
-            hint="name another with artifacts_directory",
+            hint=f"name another with {contract.ARTIFACTS_DIRECTORY}",
         )
 
 
@@ -196,7 +203,9 @@ def collect_artifacts(store: Store, order: Order, at: Place, course: Course) -> 
     if not os.path.isdir(folder) or os.path.islink(folder):
         return None
     mask = Masker(order.secrets.values())
-    taken = trees.ingest(folder, store.objects, watch=_watch(order, mask))
+    taken = trees.ingest(folder, store.objects, watch=_watch(order, mask), lenient=True)
+    for reason in taken.refused[:10]:
+        course.warn(f"an artifact was left out: {mask.text(reason)}")
     course.artifacts = taken.tree
     course.metrics = _metrics(os.path.join(folder, METRICS_FILE), course)
     return _leak(taken, mask, order.plan.artifacts + "/")
@@ -212,15 +221,22 @@ def collect_package(store: Store, order: Order, at: Place, course: Course) -> Tr
             phase="collect",
         )
     mask = Masker(order.secrets.values())
-    folders = set(order.plan.folders)
-    taken = trees.ingest(
-        at.package,
-        store.objects,
-        keep=lambda path, folder: path not in folders and produced(path, folder),
-        watch=_watch(order, mask),
-        graft=dict(_hidden(store, order)),
-        before=dict(trees.walk(store.objects, order.base.tree.digest)),
-    )
+    before = dict(trees.walk(store.objects, order.base.tree.digest))
+    hidden = set(order.plan.folders) | set(_scaffold(order, at, before))
+    try:
+        taken = trees.ingest(
+            at.package,
+            store.objects,
+            keep=lambda path, folder: path not in hidden and produced(path, folder),
+            watch=_watch(order, mask),
+            graft=dict(_hidden(store, order)),
+            before=before,
+        )
+    except DataInvalid as error:
+        message = (
+            "the package's code left what no version can hold: " + error.message.partition("\n")[2].strip()
+        )
+        return RunError(kind=UserCodeFailed.kind, message=message, hint=error.hint, phase="collect")
     if leak := _leak(taken, mask, ""):
         return leak
     store.objects.flush()
@@ -231,6 +247,22 @@ def collect_package(store: Store, order: Order, at: Place, course: Course) -> Tr
             hint="save() has to write inside the package folder, where main.py looks for the model",
         )
     return taken.tree
+
+
+def _scaffold(order: Order, at: Place, before: Mapping[str, Entry]) -> Iterator[str]:
+    """Folders that were made only to hold a folder of the run's, and hold nothing else."""
+    for folder in order.plan.folders:
+        child, above = folder, os.path.dirname(folder)
+        while above and above not in before and _holds_only(os.path.join(at.package, above), child):
+            yield above
+            child, above = above, os.path.dirname(above)
+
+
+def _holds_only(folder: str, child: str) -> bool:
+    try:
+        return os.listdir(folder) == [os.path.basename(child)]
+    except OSError:
+        return False
 
 
 def _hidden(store: Store, order: Order) -> Iterator[tuple[str, Entry]]:

@@ -37,16 +37,22 @@ class Listing:
     folders: list[str] = field(default_factory=list)
     files: list[Found] = field(default_factory=list)
     links: list[Found] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
 
-def scan(root: str, keep: Keep = lambda path, folder: True) -> Listing:
+def scan(root: str, keep: Keep = lambda path, folder: True, *, lenient: bool = False) -> Listing:
     """Look at everything under `root`.
+
+    Args:
+        root: an existing folder.
+        keep: says what belongs to the tree.
+        lenient: leave out what cannot be kept, and note each with the reason, instead of raising.
 
     Raises:
         DataInvalid: something there cannot be kept; up to ten such things are named.
         NotFound, PermissionDenied, Temporary: the system refuses a folder.
     """
-    listing, refused = Listing(root), []
+    listing = Listing(root)
     waiting = [""]
     while waiting:
         folder = waiting.pop()
@@ -57,11 +63,12 @@ def scan(root: str, keep: Keep = lambda path, folder: True) -> Listing:
                 if keep(path, True):
                     waiting.append(path)
             elif keep(path, False) and (reason := _file(listing, entry, path)):
-                refused.append(f"{shown(path)}: {reason}")
-    if refused:
-        more = f"\n  … and {len(refused) - 10} more" if len(refused) > 10 else ""
+                listing.refused.append(f"{shown(path)}: {reason}")
+    if listing.refused and not lenient:
+        count = len(listing.refused)
+        more = f"\n  … and {count - 10} more" if count > 10 else ""
         raise DataInvalid(
-            f"{shown(root)} holds what cannot be kept:\n  " + "\n  ".join(refused[:10]) + more,
+            f"{shown(root)} holds what cannot be kept:\n  " + "\n  ".join(listing.refused[:10]) + more,
             hint="remove it there, or replace links by what they point to (cp -rL)",
         )
     return listing

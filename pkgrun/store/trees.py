@@ -52,11 +52,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """A folder that was taken in. `unstable`: changed while it was read. `flagged`: left out, a watcher said so."""
+    """A folder that was taken in.
+
+    `unstable`: changed while it was read. `flagged`: left out, a watcher said so. `refused`: left out, with why.
+    """
 
     tree: Tree
     unstable: tuple[str, ...] = ()
     flagged: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 def ingest(
@@ -67,6 +71,7 @@ def ingest(
     watch: Watch | None = None,
     graft: Mapping[str, Entry] | None = None,
     before: Mapping[str, Entry] | None = None,
+    lenient: bool = False,
     progress: Callable[[int], object] = lambda size: None,
 ) -> Ingested:
     """Take a folder in.
@@ -76,12 +81,13 @@ def ingest(
         watch: looks at every file's bytes and name; what it flags is left out and named.
         graft: entries that the tree gets besides, by path, instead of what lies there.
         before: what the folder held when it was laid out; files of the same size are probably the same.
+        lenient: leave out what a tree cannot hold, instead of raising.
         progress: told the bytes of each file that is done, from several threads.
 
     Raises:
         DataInvalid, NotFound, PermissionDenied, Temporary: something under `root` cannot be kept or read.
     """
-    listing = scan(root, keep)
+    listing = scan(root, keep, lenient=lenient)
 
     def take(found: Found) -> Taken:
         was = before.get(found.path) if before else None
@@ -119,7 +125,7 @@ def seal(
     for path, entry in (graft or {}).items():
         _graft(folders, path, entry)
     unstable = tuple(f.path for f, t in zip(listing.files, taken, strict=True) if not t.stable)
-    return Ingested(_seal_folders(folders, sink), unstable, tuple(flagged))
+    return Ingested(_seal_folders(folders, sink), unstable, tuple(flagged), tuple(listing.refused))
 
 
 def _named(path: str, watch: Watch | None) -> bool:

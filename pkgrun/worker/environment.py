@@ -155,7 +155,8 @@ def _resolved(task: _Task, work: Path, *, upgrade: bool) -> str:
         (folder / "pkgrun-requirements.txt").write_text(asked, "utf-8")
         (folder / "pkgrun-constraints.txt").write_text(fixed, "utf-8")
         constraints = ["--constraints", "pkgrun-constraints.txt"] if fixed else []
-        refresh = ["--refresh"] if upgrade else []
+        offline = task.indexes.variables.get("UV_OFFLINE", "").lower() in {"1", "true"}
+        refresh = ["--refresh"] if upgrade and not offline else []
         return task.uv(
             *("pip", "compile", "pkgrun-requirements.txt", *constraints, *refresh, *task.indexes.arguments),
             *("--generate-hashes", "--no-header", "--no-annotate", "--python", task.interpreter.path),

@@ -6,6 +6,7 @@ It knows nothing of environments and their folders; it starts one program and sa
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,11 @@ from pkgrun.errors import EnvironmentFailed, Killed, Temporary
 from pkgrun.worker.requirements import masked
 
 if TYPE_CHECKING:
+    import socket
     import subprocess
     from collections.abc import Callable, Mapping, Sequence
+
+TETHER = Path(__file__).parent / "child" / "tether.py"
 
 _POLL = 0.05  # seconds between two looks at `stop`
 _GRACE = 2.0  # seconds from SIGTERM to SIGKILL
@@ -56,24 +60,28 @@ def run(
 def attempt(
     arguments: Sequence[str | Path], *, folder: Path, variables: Mapping[str, str], stop: Callable[[], bool]
 ) -> tuple[int, str, str]:
-    """Run `uv ARGUMENTS`; returns its exit code (negative: a signal), stdout and stderr. Raises only `Killed`."""
+    """Run `uv ARGUMENTS`; returns its exit code (128 and more: a signal), stdout and stderr. Raises only `Killed`."""
+    import socket
     import subprocess
     import tempfile
 
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            [*_dies_with_us(), _binary(), *arguments],
-            cwd=folder,
-            env=dict(variables),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
-            start_new_session=True,  # a group to stop as one, without a terminal to ask for passwords on
-        )
+    ours, theirs = socket.socketpair()
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, ours:
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-s", "-E", TETHER, str(theirs.fileno()), _binary(), *arguments],
+                cwd=folder,
+                env=dict(variables),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # without a terminal to ask for passwords on
+            )
         try:
             _wait(process, stop)
         finally:
-            _end(process)
+            _end(process, ours)
         output.seek(0)
         errors.seek(0)
         said = output.read().decode(errors="replace"), errors.read().decode(errors="replace")
@@ -101,27 +109,17 @@ def _wait(process: subprocess.Popen[bytes], stop: Callable[[], bool]) -> None:
                 raise Killed("stopped while the environment was being built") from None
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], control: socket.socket) -> None:
     """End uv and what it started, if it still runs."""
-    import os
-    import signal
     from contextlib import suppress
     from subprocess import TimeoutExpired
 
-    for kind, patience in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, None)):
-        if process.poll() is not None:
-            return
-        with suppress(ProcessLookupError, TimeoutExpired):
-            os.killpg(process.pid, kind)
-            process.wait(patience)
-
-
-def _dies_with_us() -> list[str]:
-    """A prefix by which Linux kills uv with its parent; busybox's setpriv cannot, and macOS has none."""
-    found = shutil.which("setpriv")
-    if found is None or Path(found).resolve().name != "setpriv":
-        return []
-    return [found, "--pdeathsig", "KILL", "--"]
+    if process.poll() is None:
+        with suppress(OSError, TimeoutExpired):
+            control.send(b"end\n")
+            process.wait(_GRACE)
+    control.close()
+    process.wait()
 
 
 def _binary() -> str:

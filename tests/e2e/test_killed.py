@@ -195,10 +195,7 @@ def test_death_while_uv_builds(lone_lab: Lab) -> None:
     assert (dead.status, dead.package) == ("lost", "slow")
     assert lab.workspace().train("p", data=data).wait(60).status == "successful"
     assert lab.leftovers() == []
-    try:
-        until(lambda: not lab.processes(), 3, "the end of all processes")
-    except AssertionError:
-        pytest.xfail("what uv has started, such as a build backend, outlives uv when the supervisor dies")
+    until(lambda: not lab.processes(), 3, "the end of all processes")
 
 
 def test_ctrl_c_while_uv_builds(lone_lab: Lab) -> None:

@@ -29,7 +29,7 @@ def test_row_1_no_package_gets_a_bad_name(scene: Scene, name: str) -> None:
     with pytest.raises(InvalidName) as caught:
         scene.workspace.add(folder, name=name)
     assert repr(name) in caught.value.message
-    assert list(scene.workspace.packages()) == {}
+    assert scene.workspace.packages() == {}
     assert scene.outside() == before
 
 

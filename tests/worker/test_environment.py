@@ -376,17 +376,13 @@ def test_whoever_waits_can_be_stopped(make: Make, cache: Path) -> None:
     assert "waiting for another process" in str(events)
 
 
-@pytest.mark.skipif(not shutil.which("setpriv"), reason="only util-linux can tie uv to its parent")
-def test_uv_does_not_outlive_a_killed_parent(package: Path, cache: Path) -> None:
+def test_uv_and_what_it_started_do_not_outlive_a_killed_parent(package: Path, cache: Path) -> None:
     _slow(package)
     process = _start(package, cache)
     build, uv = _pids(package)
-    try:
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=10)
-        _until(lambda: not _alive(uv))
-    finally:
-        os.kill(build, signal.SIGKILL)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=10)
+    _until(lambda: not _alive(uv) and not _alive(build))
     (package / "requirements.txt").write_text("")
     assert ensure(read(package), package=package, cache=cache).origin == "built"
 

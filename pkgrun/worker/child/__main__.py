@@ -12,40 +12,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pkgrun.worker.child import calls, guard, protocol  # noqa: F401
-
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
-SIGKILL = 9
-
-
-def prctl(option: int, value: int) -> bool:
-    """Linux's prctl, False where there is none. `_ctypes` alone, since `ctypes` costs 2 ms."""
-    if sys.platform != "linux":
-        return False
-    try:
-        import _ctypes
-
-        program = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
-        address = _ctypes.dlsym(program, "prctl")
-        return bool(_ctypes.call_function(address, (option, value, 0, 0, 0)) == 0)
-    except (ImportError, AttributeError, OSError):
-        return False
-
-
-def out_of_the_way(descriptor: int) -> int:
-    """The same open file at a high number, since user code closes low ones; the number depends on the limit."""
-    import fcntl
-
-    for lowest in (200, 100, 50, 10):
-        try:
-            moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, lowest)
-        except OSError:
-            continue
-        os.close(descriptor)
-        return moved
-    os.set_inheritable(descriptor, False)
-    return descriptor
+    from pkgrun.worker.child import calls, guard, protocol, system  # noqa: F401
 
 
 def main() -> None:
@@ -54,22 +21,23 @@ def main() -> None:
     sys.path.insert(0, folder)  # PYTHONSAFEPATH leaves it out
     if not TYPE_CHECKING:
         import protocol
+        import system
 
-    control, events = out_of_the_way(int(sys.argv[1])), out_of_the_way(int(sys.argv[2]))
+    control, events = (system.out_of_the_way(int(number)) for number in sys.argv[1:3])
     line = protocol.receive(control)
     if not line:
         os._exit(1)  # nobody is there any more who could want a run
     init = protocol.decode(line)
     if init["version"] != protocol.VERSION:
         sys.exit("pkgrun was changed while it ran: start again")
-    adopts = prctl(PR_SET_CHILD_SUBREAPER, 1)
+    adopts = system.prctl(system.PR_SET_CHILD_SUBREAPER, 1)
     parent = os.getpid()
     worker = os.fork()
     if worker:
         _guard(control, events, worker, adopts)
     os.close(control)
     os.setpgid(0, 0)
-    prctl(PR_SET_PDEATHSIG, SIGKILL)
+    system.prctl(system.PR_SET_PDEATHSIG, system.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)  # it died before it could be tied to us
     if not TYPE_CHECKING:

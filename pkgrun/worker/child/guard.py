@@ -32,9 +32,11 @@ KILL_SECONDS = 10.0
 PAGE = resource.getpagesize()
 
 
-def keep(control: int, worker: int, adopts: bool) -> None:
-    """Returns when the worker and everything it started is dead, and that is reported."""
-    _Guard(control, worker, adopts).run()
+def keep(control: int, worker: int, adopts: bool) -> int:
+    """Returns when the worker and everything it started is dead, and that is reported; the worker's wait status."""
+    guard = _Guard(control, worker, adopts)
+    guard.run()
+    return guard.status or 0
 
 
 def children(pid: int) -> list[int]:
