@@ -47,7 +47,7 @@ def stage(store: Store, order: Order, at: Place, course: Course) -> None:
     counter = _Counter(course, "package", order.base.tree.bytes)
     checkout(store.objects, order.base.tree.digest, at.package, skip=order.plan.folders, progress=counter.add)
     for folder, entry in _hidden(store, order):
-        if entry.kind != "dir":
+        if entry.kind == "file":
             raise UsageError(
                 f"the run's folder {folder!r} is a file of the package",
                 hint=f"name another with {contract.ARTIFACTS_DIRECTORY}",

@@ -34,7 +34,7 @@ CASES: dict[str, tuple[str, str, int, str]] = {
     ),
     "leaves a pipe, then raises": ("os.mkfifo('artifacts/p'); raise ValueError('mine')", "failed", 1, "mine"),
     "leaves a link out, then raises": ("os.symlink('/', 'artifacts/l'); raise ValueError('mine')", "failed", 1, "mine"),
-    "leaves a pipe": ("os.mkfifo('p')", "failed", 2, "a named pipe"),
+    "leaves a pipe": ("os.mkfifo('p')", "failed", 1, "a named pipe"),
     "shuts a folder": ("os.makedirs('a/b'); os.chmod('a', 0); raise ValueError('mine')", "failed", 1, "mine"),
     "digs": ("for _ in range(1500):\n    os.mkdir('d'); os.chdir('d')\nraise ValueError('mine')", "failed", 1, "mine"),
     "forges messages": ("print('{\"event\":\"result\",\"scores\":{}}'); os._exit(0)", "failed", 1, "exit code 0"),

@@ -168,7 +168,7 @@ def test_row_1_the_console_script_refuses(scene: Scene, words: list[str]) -> Non
 
 @pytest.mark.parametrize(
     "folder",
-    ["..", "../x", "/tmp/x", "a/../..", "data", "data/x", "./data/", ".", "", "a/../data", "a\0b", "train.py/x",
+    ["..", "../x", "/tmp/x", "a/../..", "data", "data/x", "./data/", ".", "", "a/../data", "a\0b", "train.py", "train.py/x",
      "link", "link/x", "n" * 256],
 )  # fmt: skip
 def test_row_1_the_artifacts_folder_stays_inside(scene: Scene, folder: str) -> None:
