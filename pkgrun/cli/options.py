@@ -80,10 +80,10 @@ def common(function: C) -> C:
 
 
 class Command(click.Command):
-    """A command that takes the common options too."""
+    """A command that takes the common options too, and tells the exit codes."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
+        super().__init__(*args, **{"epilog": EXIT_CODES, **more})
         self.params.extend(_options())
 
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from pkgrun.cli import text
-from pkgrun.cli.options import EXIT_CODES, Command, Settings, pass_settings
+from pkgrun.cli.options import Command, Settings, pass_settings
 from pkgrun.cli.shell import complete_package
 
 if TYPE_CHECKING:
     from pkgrun.cli.display import Display
 
 
-@click.command(cls=Command, epilog=EXIT_CODES)
+@click.command(cls=Command)
 @click.argument("package", metavar="NAME[@V]|FOLDER", shell_complete=complete_package)
 @click.option(
     "--data", metavar="PATH", type=click.Path(), help="The dataset, a file or folder; it appears at data/."

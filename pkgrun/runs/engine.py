@@ -6,9 +6,9 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 
-from pkgrun.errors import DataInvalid, Killed, NotFound, PkgrunError, Temporary
+from pkgrun.errors import Killed, PkgrunError
 from pkgrun.observe import Event, Notice, Observer
-from pkgrun.records import Blob, Facts, Outcome, RunError, RunRecord, Tree, VersionEntry
+from pkgrun.records import Facts, Outcome, RunError, RunRecord, Tree, VersionEntry
 from pkgrun.runs import recover, steps
 from pkgrun.runs.course import Course
 from pkgrun.runs.heart import beating
@@ -59,7 +59,8 @@ def run(
             note(Notice(f"the work directory stays: {at.package}"))
         result = _attempt(store, order, at, course, stop)
         course.enter("commit")
-        outcome = _outcome(order, result, _facts(store, course, journal))
+        facts = course.facts().model_copy(update={"log": journal.keep(store.objects)})
+        outcome = _outcome(order, result, facts)
         store.objects.flush()
         standing = operations.decide(store.backend, outcome)
         heart.stop()
@@ -97,15 +98,6 @@ def _kept_artifacts(
 def _stopped(stop: Stop) -> None:
     if stop.reason is not None:
         raise Killed("the run was stopped before the package's code began")
-
-
-def _facts(store: Store, course: Course, journal: Journal) -> Facts:
-    try:
-        taken = store.objects.take(journal.path)
-        log = Blob(digest=taken.digest, bytes=taken.size)
-    except (NotFound, DataInvalid, Temporary):  # the package's code has removed or replaced it
-        log = store.objects.put(journal.whole())
-    return course.facts().model_copy(update={"log": log})
 
 
 def _outcome(order: Order, result: Tree | RunError, facts: Facts) -> Outcome:

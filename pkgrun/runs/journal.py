@@ -13,6 +13,8 @@ import orjson
 
 from pkgrun.errors import Damaged
 from pkgrun.observe import Event, Log, Notice, Observer, Phase, Progress
+from pkgrun.records import Blob
+from pkgrun.store.objects import Objects
 
 
 def encode(event: Event) -> bytes | None:
@@ -95,10 +97,14 @@ class Journal:
             data = os.pread(self._file.fileno(), 1 << 20, start)
         return data[: data.rfind(b"\n") + 1] or data
 
-    def whole(self) -> bytes:
-        """All that was written."""
+    def keep(self, objects: Objects) -> Blob:
+        """Keep all that was written so far."""
         with self._changed:
-            return os.pread(self._file.fileno(), self.size, 0)
+            ours, size = os.fstat(self._file.fileno()), self.size
+            if ours.st_size == size and _same(self.path, ours):
+                taken = objects.take(self.path)
+                return Blob(digest=taken.digest, bytes=taken.size)
+            return objects.put(os.pread(self._file.fileno(), size, 0))
 
     def wait_beyond(self, offset: int) -> bool:
         """Wait until there is more than `offset` bytes, or no more will come; whether no more will."""
@@ -112,3 +118,11 @@ class Journal:
             self._file.close()
             self._closed = True
             self._changed.notify_all()
+
+
+def _same(path: str, ours: os.stat_result) -> bool:
+    """Whether the spool still is where it was: the package's code may have removed or replaced it."""
+    try:
+        return os.path.samestat(os.lstat(path), ours)
+    except OSError:
+        return False
