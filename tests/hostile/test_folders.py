@@ -129,9 +129,9 @@ def test_row_5_what_cannot_be_read_is_named(scene: Scene, what: str) -> None:
         (folder / "shut").chmod(0)
     for path in (*scene.root.parents, scene.root, data, package):
         path.chmod(path.stat().st_mode | 0o5)
+    scene.train(data=scene.root / "pack")  # nobody can read the modules that are imported late
     for folder in [scene.store, *(path for path in scene.store.rglob("*") if path.is_dir())]:
         folder.chmod(0o777)
-    scene.train(data=scene.root / "pack")  # nobody can read the modules that are imported late
     scene.cache.chmod(0o777)
     (scene.cache / "work").chmod(0o777)
     for work in (lambda: scene.train(data=data).error, lambda: scene.workspace.add(package)):
