@@ -124,7 +124,7 @@ def _code(error: BaseException, settings: Settings) -> int:
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return 130
     if isinstance(error, text.Terminated):
-        return 143
+        return error.exit_code
     if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
         text.tell(f"error: the output cannot be written: {error.strerror}")
         return 75

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pkgrun.cli import graph, text
-from pkgrun.observe import Log
-from pkgrun.runs.journal import decode
+from pkgrun.observe import Event, Log
 from pkgrun.runs.results import results
 
 if TYPE_CHECKING:
@@ -124,15 +124,15 @@ def _summary(changes: Changes) -> str:
     return ", ".join(counts) or "no file changed"
 
 
-def failure(record: RunRecord, log: bytes) -> None:
+def failure(record: RunRecord, log: Iterable[Event]) -> None:
     """Why a run made no version: the phase, the package's traceback, the last lines it wrote, what to do."""
     with suppress(BrokenPipeError):  # the exit code tells it too
         _failure(console(stderr=True), record, log)
 
 
-def _failure(page: Console, record: RunRecord, log: bytes) -> None:
+def _failure(page: Console, record: RunRecord, log: Iterable[Event]) -> None:
     _print_error(page, record)
-    tail = list(log_lines(log))[-_TAIL:]
+    tail = _last(log, _TAIL)
     if tail:
         page.print(f"last lines of the log ({text.plural(len(tail), 'line')}):", style="bold")
         for event in tail:
@@ -151,20 +151,22 @@ def _print_error(page: Console, record: RunRecord) -> None:
         page.print(text.plain(error.traceback.rstrip()), style="dim")
     page.print("error: ", style="bold red", end="")
     page.print(f"{record.package} {record.parent or ''} {_ENDS.get(record.status, record.status)}: ", end="")
-    page.print(text.plain(error.message + (f" (phase {error.phase})" if error.phase else "")))
+    page.print(
+        text.plain(
+            error.message + (f" (phase {error.phase})" if error.phase and "\n" not in error.message else "")
+        )
+    )
     if error.hint:
         page.print("hint: ", style="bold cyan", end="")
         page.print(text.plain(error.hint))
 
 
-def log_lines(log: bytes) -> Iterable[Log]:
-    """The lines that the package's code wrote, out of a run's journal."""
-    for line in log.split(b"\n"):
-        if line and isinstance(event := decode(line), Log):
-            yield event
+def _last(log: Iterable[Event], count: int) -> list[Log]:
+    """The last lines that the package's code wrote."""
+    return list(deque((event for event in log if isinstance(event, Log)), maxlen=count))
 
 
-def run_page(record: RunRecord, log: bytes, store: str) -> None:
+def run_page(record: RunRecord, log: Iterable[Event], store: str) -> None:
     """Everything about a run on one page."""
     page = console()
     _headline(page, record)
@@ -178,7 +180,7 @@ def run_page(record: RunRecord, log: bytes, store: str) -> None:
     if record.error:
         page.print()
         _print_error(page, record)
-    tail = list(log_lines(log))[-_TAIL // 2 :]
+    tail = _last(log, _TAIL // 2)
     _listing(page, "last lines of the log", [f"│ {text.line(event.text)}" for event in tail])
 
 
@@ -253,8 +255,6 @@ def _facts_rows(facts: Facts) -> Iterable[tuple[str, str]]:
     if facts.usage:
         peak = text.size(facts.usage.peak_memory_bytes)
         yield "used", f"{facts.usage.cpu_seconds:.2f} s of processor time, {peak} of memory at the peak"
-    if facts.exit and facts.exit.reason != "finished":
-        yield "ended", f"{facts.exit.reason} (exit code {facts.exit.code}, signal {facts.exit.signal})"
 
 
 def _tree(tree: Any) -> str:

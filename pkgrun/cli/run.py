@@ -18,10 +18,8 @@ def run() -> None:
 
 
 @run.command("list", cls=Command)
-@click.option(
-    "-n", "--limit", type=click.IntRange(1), help="So many at most.  [default: 30, or all with --all]"
-)
-@click.option("--all", "everything", is_flag=True, help="Imports too, however many.")
+@click.option("-n", "--limit", type=click.IntRange(1), help="So many at most.  [default: 30; with --all all]")
+@click.option("--all", "everything", is_flag=True, help="Imports too.")
 @pass_settings
 def list_(settings: Settings, limit: int | None, everything: bool) -> None:
     """Runs, the newest first."""
@@ -59,13 +57,10 @@ def show(settings: Settings, run_id: str) -> None:
 def logs(settings: Settings, run_id: str, follow: bool) -> None:
     """What the package's code wrote; with -v phases and times too, with --json the events as JSON lines."""
     from pkgrun.observe import Log, Notice, Phase
-    from pkgrun.runs.journal import decode, encode
+    from pkgrun.runs.journal import encode
 
     found = settings.workspace().run(run_id)
-    lines = found.log().split(b"\n")
-    for event in found.events() if follow else (decode(line) for line in lines if line):
-        if event is None:
-            continue
+    for event in found.events() if follow else found.log():
         if settings.json:
             sys.stdout.buffer.write(encode(event) or b"")
         elif isinstance(event, Log):
@@ -74,7 +69,8 @@ def logs(settings: Settings, run_id: str, follow: bool) -> None:
             click.echo(f"{_stamp(event.at, settings)}-- {event.name}")
         elif settings.verbose and isinstance(event, Notice):
             click.echo(f"-- {text.line(event.message)}")
-        sys.stdout.flush()
+        if follow:
+            sys.stdout.flush()
 
 
 def _stamp(at: float, settings: Settings) -> str:
@@ -108,12 +104,15 @@ def results(settings: Settings, run_id: str) -> None:
 @click.option(
     "--out", metavar="DIR", type=click.Path(), help="Write them into this folder, which must be new or empty."
 )
+@click.option("--snapshot", is_flag=True, help="With --out: the snapshot of its data instead.")
 @pass_settings
-def artifacts(settings: Settings, run_id: str, out: str | None) -> None:
+def artifacts(settings: Settings, run_id: str, out: str | None, snapshot: bool) -> None:
     """What the run left in its artifacts folder: a list, or with --out the files."""
+    if snapshot and out is None:
+        raise click.UsageError("--snapshot needs --out DIR")
     one = settings.workspace().run(run_id)
     if out is not None:
-        count = one.export_artifacts(out)
+        count = one.export_snapshot(out) if snapshot else one.export_artifacts(out)
         if settings.json:
             text.emit({"files": count, "out": out})
         else:

@@ -30,7 +30,11 @@ class Shown(Exception):
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived."""
+    """SIGTERM arrived, or SIGHUP, because the terminal is gone."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.exit_code = 128 + signal
 
 
 def plain(text: str) -> str:

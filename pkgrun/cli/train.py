@@ -59,6 +59,8 @@ def train(settings: Settings, /, package: str, **options: Any) -> None:
     workspace = settings.workspace(create=os.path.isdir(os.path.expanduser(package)))
     with display.of(settings) as shown:
         signal.signal(signal.SIGTERM, _terminated)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # else nohup has been asked for
+            signal.signal(signal.SIGHUP, _terminated)
         run = workspace.train(
             package,
             data=options["data"],
@@ -80,7 +82,7 @@ def train(settings: Settings, /, package: str, **options: Any) -> None:
 
 
 def _terminated(number: int, frame: object) -> NoReturn:
-    raise text.Terminated
+    raise text.Terminated(number)
 
 
 def _wait(run: Any, shown: Display) -> BaseException | None:

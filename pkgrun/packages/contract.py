@@ -41,9 +41,6 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """What each method is given besides `self`, by position."""
 
-INPUT_TYPES = ("json", "file", "files")
-"""What `predict` is given: a str, bytes, a list of bytes."""
-
 DATA = "data"
 EVALUATION_DATA = "evaluation_data"
 DATASET = "dataset"

@@ -15,13 +15,14 @@ from pkgrun.errors import (
     UsageError,
 )
 from pkgrun.identity import check_name
+from pkgrun.packages.contract import BYTECODE_FOLDER, BYTECODE_SUFFIX
 from pkgrun.store.objects import open_regular, shown
 from pkgrun.store.scan import Keep
 
 IGNORE_FILE = ".pkgrunignore"
 
 _IGNORE_LIMIT = 1 << 20
-_LEFT_OUT = {".git", "__pycache__", ".hg", ".svn"}
+_LEFT_OUT = {".git", BYTECODE_FOLDER, ".hg", ".svn"}
 _MARKS_FOREIGN = ("pyvenv.cfg", "conda-meta", "pkgrun-store.json")
 """A folder that holds one of these is a virtual environment or a store, not part of a package."""
 
@@ -75,7 +76,7 @@ def kept(folder: str) -> Keep:
             return False
         if is_folder:
             return not any(os.path.lexists(os.path.join(folder, path, mark)) for mark in _MARKS_FOREIGN)
-        return not name.endswith(".pyc")
+        return not name.endswith(BYTECODE_SUFFIX)
 
     return keep
 
@@ -83,7 +84,7 @@ def kept(folder: str) -> Keep:
 def produced(path: str, is_folder: bool) -> bool:
     """Says which paths of a work directory belong to the version that a run makes: all but compiled code."""
     name = path.rpartition("/")[2]
-    return name != "__pycache__" and (is_folder or not name.endswith(".pyc"))
+    return name != BYTECODE_FOLDER and (is_folder or not name.endswith(BYTECODE_SUFFIX))
 
 
 def _ignored(folder: str) -> Callable[[str], bool]:

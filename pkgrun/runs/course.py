@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pkgrun.observe import Event, Notice, Observer, Phase
@@ -17,6 +18,8 @@ class Course:
         self._observer = observer
         self._lock = threading.Lock()
         self._started = time.time()
+        # The clock may be set while we run; durations must not be what it was set by.
+        self._ticks = time.monotonic()
         self._phases: list[tuple[str, float]] = []
         self._warnings: list[str] = []
         self.data: Data | None = None
@@ -37,7 +40,10 @@ class Course:
 
     def enter(self, phase: str) -> None:
         """A phase begins."""
-        self.observe(Phase(phase, time.time()))
+        self.observe(Phase(phase, self._now()))
+
+    def _now(self) -> float:
+        return self._started + time.monotonic() - self._ticks
 
     def warn(self, message: str, hint: str | None = None) -> None:
         """Something that the record keeps and a person should know."""
@@ -47,13 +53,14 @@ class Course:
     def observe(self, event: Event) -> None:
         """Take note of an event, and pass it on."""
         if isinstance(event, Phase):
+            event = replace(event, at=self._now())
             with self._lock:
                 self._phases.append((event.name, event.at))
         self._observer(event)
 
     def facts(self) -> Facts:
         """All that was found out, as it stands now."""
-        end = time.time()
+        end = self._now()
         starts = [at for _, at in self._phases]
         return Facts(
             started=_moment(self._started),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from pkgrun.errors import Bug, NotFound, PkgrunError, Temporary, by_kind
 from pkgrun.identity import Version
 from pkgrun.observe import Event
-from pkgrun.records import RunRecord
+from pkgrun.records import RunRecord, Tree
 from pkgrun.runs import recover
 from pkgrun.runs.heart import KILL
 from pkgrun.runs.journal import Journal, decode
@@ -73,6 +73,13 @@ class Run:
         self._store = store
         self.id = run
 
+    def __enter__(self) -> Self:
+        """`with ws.train(…) as run:` waits for a run of this process at the end, and stops it on an exception."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Nothing, for a run of another process."""
+
     def record(self) -> RunRecord:
         """All that is known of it now.
 
@@ -91,7 +98,7 @@ class Run:
                 *lines, rest = (rest + data).split(b"\n")
                 yield from _events(lines)
             if final:
-                yield from _events((rest + self.log()[offset:]).split(b"\n"))
+                yield from _decoded(self._pieces(offset), rest)
                 return
             time.sleep(POLL)
 
@@ -101,16 +108,25 @@ class Run:
         except NotFound:
             return None
 
-    def log(self) -> bytes:
-        """The events that were kept, as JSON lines; of an open or a lost run those that were published."""
+    def log(self) -> Iterator[Event]:
+        """The events so far, read bit by bit; of an open or a lost run those that were published."""
+        yield from _decoded(self._pieces(0))
+
+    def _pieces(self, offset: int) -> Iterator[bytes]:
+        """The bytes of the log from an offset on."""
+        for piece in self._whole():
+            yield piece[offset:]
+            offset = max(0, offset - len(piece))
+
+    def _whole(self) -> Iterator[bytes]:
         facts = self.record().facts
         if facts and facts.log:
-            return self._store.objects.read(facts.log.digest)
-        segments, number = [], 0
+            yield from self._store.objects.stream(facts.log.digest)
+            return
+        number = 0
         while (data := self._segment(number)) is not None:
-            segments.append(data)
+            yield data
             number += 1
-        return b"".join(segments)
 
     def artifacts(self) -> list[tuple[str, Entry]]:
         """What lies in its artifacts folder, by path; also of a failed run, nothing of an open one."""
@@ -126,13 +142,30 @@ class Run:
             Conflict: the folder holds something.
             PermissionDenied, Temporary: it cannot be written.
         """
-        folder = os.fspath(out)
-        new_folder(folder)
         facts = self.record().facts
-        if facts is None or facts.artifacts is None:
+        return self._export(facts.artifacts if facts else None, out)
+
+    def export_snapshot(self, out: str | os.PathLike[str]) -> int:
+        """Write the snapshot of its dataset into a folder, which must be new or empty; how many files they are.
+
+        Raises:
+            NotFound: it kept none.
+            Conflict: the folder holds something.
+            PermissionDenied, Temporary: it cannot be written.
+        """
+        facts = self.record().facts
+        if facts is None or facts.snapshot is None:
+            raise NotFound(
+                f"the run {self.id} kept no snapshot of its data", hint="train with --save-training-data"
+            )
+        return self._export(facts.snapshot, out)
+
+    def _export(self, tree: Tree | None, out: str | os.PathLike[str]) -> int:
+        new_folder(os.fspath(out))
+        if tree is None:
             return 0
-        checkout(self._store.objects, facts.artifacts.digest, folder)
-        return facts.artifacts.files
+        checkout(self._store.objects, tree.digest, os.fspath(out))
+        return tree.files
 
     def wait(self, timeout: float | None = None) -> RunResult:
         """Wait for the end.
@@ -190,30 +223,42 @@ class LiveRun(Run):
         self._opened.set()
 
     def events(self) -> Iterator[Event]:
-        self._opened.wait()
-        offset, journal = 0, self._journal
-        while journal is not None:
-            closed = journal.wait_beyond(offset)
-            data = self._spooled(journal, offset)
+        offset = 0
+        while (data := self._spooled(offset)) is not None:
             offset += len(data)
             yield from _events(data.split(b"\n"))
-            if closed and not data:
-                return
+        yield from _decoded(self._pieces(offset))
 
-    def _spooled(self, journal: Journal, offset: int) -> bytes:
+    def _spooled(self, offset: int) -> bytes | None:
+        """What the journal has beyond an offset; None once there is no journal any more."""
         try:
-            return journal.read(offset)
+            self._opened.wait()
+            if self._journal is None:
+                return None
+            self._journal.wait_beyond(offset)
+            return self._journal.read(offset)
         except FileNotFoundError:
             self._ended.wait()
-            return self.log()[offset:]
+            return None
+        except KeyboardInterrupt:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """Whoever interrupts the waiting does not want the run to go on behind their back."""
+        self.kill()
+        self._ended.wait()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is not None:
+            self._give_up()
+        self._ended.wait()
 
     def wait(self, timeout: float | None = None) -> RunResult:
         try:
             ended = self._ended.wait(timeout)
         except BaseException:
-            # Whoever interrupts the waiting does not want the run to go on behind their back.
-            self.kill()
-            self._ended.wait()
+            self._give_up()
             raise
         if not ended:
             raise Temporary(f"the run {self.id} has not ended yet", run_id=self.id)
@@ -225,6 +270,13 @@ class LiveRun(Run):
 
     def kill(self) -> None:
         self.stop.request("killed")
+
+
+def _decoded(pieces: Iterable[bytes], rest: bytes = b"") -> Iterator[Event]:
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from _events(lines)
+    yield from _events([rest])
 
 
 def _events(lines: list[bytes]) -> Iterator[Event]:

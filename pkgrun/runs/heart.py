@@ -51,8 +51,9 @@ class Heart:
     def _tick(self) -> None:
         if self._phase != self._told or time.monotonic() - self._beaten >= BEAT:
             self.beat()
-        if self._backend.stat(key(self._run, KILL)) is not None:
-            self._kill()
+        wanted = (key(self._run, name) for name in (KILL, "outcome.json"))
+        if any(self._backend.stat(name) is not None for name in wanted):
+            self._kill()  # also when somebody has given the run up: whatever it does would be in vain
         while self._published < self._journal.size:
             data = self._journal.read(self._published)
             self._backend.write(key(self._run, f"events/{self._segments:08}.jsonl"), data)

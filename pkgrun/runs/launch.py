@@ -71,10 +71,13 @@ def train(
     if source is not None:
         wish = replace(wish, data=source.path)
         _apart(store, source)
+    meant = wish
+    if lookup.is_folder(store, wish.package):
+        meant = replace(wish, package=_folder(wish.package))
     run = None
     if idempotency_key is not None:
         new = operations.new_run_id()
-        run = idempotency.claim(store, idempotency_key, asked=wish.asked(), run=new)
+        run = idempotency.claim(store, idempotency_key, asked=meant.asked(), run=new)
         if run != new and operations.exists(store.backend, run):
             return Run(store, run)
     base = _base(store, wish, by, observer)
@@ -101,6 +104,29 @@ def _apart(store: Store, source: sources.Source) -> None:
 
 def _check(wish: Wish) -> None:
     labels.check(wish.description, wish.tags, wish.secrets)
+    _check_parameters(wish)
+    if wish.version is not None and not isinstance(wish.version, str):
+        raise UsageError(f"the version {wish.version!r} is no text", hint='such as version="1.10"')
+    if not isinstance(wish.timeout, int | float | None):
+        raise UsageError(f"the timeout {wish.timeout!r} is no number", hint="give seconds")
+    if wish.timeout is not None and not 0 < wish.timeout < 1e9:
+        raise UsageError(f"a timeout of {wish.timeout:g} s is none", hint="give a number of seconds above 0")
+    if wish.python and not re.fullmatch(r"\d+(\.\d+){0,2}|.*/.*", wish.python):
+        raise UsageError(
+            f"{wish.python!r} is no version of Python", hint="such as 3.12, or an interpreter's path"
+        )
+    if wish.python and (2, 0) <= _series(wish.python) < (3, 8):
+        raise UsageError(f"Python {wish.python} is too old", hint="the package's code needs 3.8 or newer")
+    if wish.environment == "current" and (wish.python or wish.upgrade):
+        raise UsageError(
+            "environment 'current' is the Python at hand: it takes neither another Python nor an upgrade",
+            hint="leave one of them out",
+        )
+    if wish.gpu and not devices():
+        raise UsageError("a GPU is asked for, and this machine has none", hint="leave --gpu out")
+
+
+def _check_parameters(wish: Wish) -> None:
     for name, value in wish.env.items():
         labels.text(name, "a parameter's name")
         if len(labels.text(value, f"parameter {name}")) > LARGEST:
@@ -113,23 +139,22 @@ def _check(wish: Wish) -> None:
             f"the parameters are larger than {_PARAMETERS_LIMIT >> 10} KiB",
             hint="put large values into the dataset",
         )
-    if wish.version is not None and not isinstance(wish.version, str):
-        raise UsageError(f"the version {wish.version!r} is no text", hint='such as version="1.10"')
-    if not isinstance(wish.timeout, int | float | None):
-        raise UsageError(f"the timeout {wish.timeout!r} is no number", hint="give seconds")
-    if wish.timeout is not None and not 0 < wish.timeout < 1e9:
-        raise UsageError(f"a timeout of {wish.timeout:g} s is none", hint="give a number of seconds above 0")
-    if wish.python and not re.fullmatch(r"\d+(\.\d+){0,2}|.*/.*", wish.python):
-        raise UsageError(
-            f"{wish.python!r} is no version of Python", hint="such as 3.12, or an interpreter's path"
+
+
+def _series(python: str) -> tuple[int, ...]:
+    """The numbers of a version of Python; none of a path."""
+    found = re.fullmatch(r"(\d+)(?:\.(\d+))?(?:\.\d+)?", python)
+    return (int(found[1]), int(found[2] or 99)) if found else ()
+
+
+def _folder(path: str) -> str:
+    """Which folder is meant, wherever one stands; an idempotency key is for this folder."""
+    real = os.path.realpath(os.path.expanduser(path)) if path and "\0" not in path else path
+    if "/" not in path and path and "\0" not in path and not os.path.isdir(real):
+        raise NotFound(
+            f"there is no package and no folder {path}", hint="`pkgrun package list` shows what there is"
         )
-    if wish.environment == "current" and (wish.python or wish.upgrade):
-        raise UsageError(
-            "environment 'current' is the Python at hand: it takes neither another Python nor an upgrade",
-            hint="leave one of them out",
-        )
-    if wish.gpu and not devices():
-        raise UsageError("a GPU is asked for, and this machine has none", hint="leave --gpu out")
+    return real
 
 
 def _base(store: Store, wish: Wish, by: Actor, observer: Observer) -> VersionRecord:
@@ -143,11 +168,6 @@ def _base(store: Store, wish: Wish, by: Actor, observer: Observer) -> VersionRec
                 )
             )
         return lookup.version(store, wish.package, wish.version)
-    if not os.path.isdir(os.path.expanduser(wish.package)) and "/" not in wish.package:
-        raise NotFound(
-            f"there is no package and no folder {wish.package}",
-            hint="`pkgrun package list` shows what there is",
-        )
     if wish.version is not None:
         raise UsageError("a folder has no version", hint="name the package instead of its folder")
     from pkgrun.runs.importing import bring_in  # only a folder needs it, and its parsers

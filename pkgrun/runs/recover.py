@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from pkgrun.errors import Bug, PermissionDenied, PkgrunError
+from pkgrun.packages.contract import RESULTS_FILE
 from pkgrun.records import Heartbeat, Intent, Outcome, RunError, RunRecord, Status, VersionRecord
 from pkgrun.runs.results import results, run_error, run_record
 from pkgrun.store import numbers, operations
@@ -33,7 +34,11 @@ def settle(store: Store, run: str) -> RunRecord:
         beat = operations.heartbeat(store.backend, run) or intent.alive
         if beat is None or not dead(beat):
             return run_record(intent, None, None, beat)
-        outcome = _give_up(store, beat)
+        outcome = _lost(beat)
+        try:
+            outcome = operations.decide(store.backend, outcome)
+        except PermissionDenied:
+            return run_record(intent, outcome, None)  # who may only read sees it so, and changes nothing
     return carry_out(store, intent, outcome)
 
 
@@ -45,7 +50,7 @@ def carry_out(store: Store, intent: Intent, outcome: Outcome) -> RunRecord:
     record = run_record(intent, outcome, version)
     try:
         if vendor := results(record, store.url):
-            store.backend.write(key(record.run, "_results.json"), vendor.to_bytes())
+            store.backend.write(key(record.run, RESULTS_FILE), vendor.to_bytes())
         store.backend.write(key(record.run, "run.json"), record.to_bytes())
         for name in list(store.backend.list(key(record.run, "events"))):
             if outcome.facts and outcome.facts.log:
@@ -62,19 +67,18 @@ def _written(store: Store, run: str) -> RunRecord | None:
     return operations.of_run(run, RunRecord.from_bytes(store.backend.read(name), key=name), name)
 
 
-def _give_up(store: Store, beat: Heartbeat) -> Outcome:
-    lost = Outcome(
+def _lost(beat: Heartbeat) -> Outcome:
+    return Outcome(
         run=beat.run,
         decision="LOST",
         created=datetime.now(UTC),
         error=RunError(
             kind="lost",
-            message=f"the supervisor (process {beat.pid} on {beat.host}) died in the phase {beat.phase}",
-            hint="run it again; nothing of it was kept",
+            message=f"its supervisor, process {beat.pid} on {beat.host}, died",
+            hint="run it again; of this run only the record and what had been logged are kept",
             phase=beat.phase,
         ),
     )
-    return operations.decide(store.backend, lost)
 
 
 @contextmanager
@@ -103,7 +107,7 @@ def sign_of_life(run: str, status: Status, phase: str) -> Heartbeat:
         host=os.uname().nodename,
         boot=boot(),
         pid=pid,
-        pid_started=started(pid),
+        pid_started=started(pid) or "",
     )
 
 
@@ -116,13 +120,28 @@ def boot() -> str:
         return ""
 
 
-def started(pid: int) -> str:
-    """When a process started, in the kernel's ticks; empty if there is none or the system does not say."""
+def started(pid: int) -> str | None:
+    """When a process started, in the kernel's ticks; empty if it has ended, None if that cannot be known.
+
+    One that has ended and that nobody has waited for yet (a zombie) has ended.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[19].decode()
+            fields = file.read().rpartition(b")")[2].split()
+        return "" if fields[0] in b"ZX" else fields[19].decode()
     except (OSError, IndexError):
+        return _unseen(pid)
+
+
+def _unseen(pid: int) -> str | None:
+    """Of a process that /proc does not show: it may be hidden, and then a signal tells."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return ""
+    except OSError:
+        return None
+    return None
 
 
 def dead(beat: Heartbeat) -> bool:
@@ -130,4 +149,5 @@ def dead(beat: Heartbeat) -> bool:
 
     False wherever that cannot be known: another machine may have the same name, another container the same numbers.
     """
-    return bool(boot()) and beat.boot == boot() and beat.pid_started != started(beat.pid)
+    now = started(beat.pid) if boot() and beat.boot == boot() else None
+    return now is not None and now != beat.pid_started

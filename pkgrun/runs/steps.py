@@ -331,6 +331,9 @@ def _metrics(path: str, course: Course) -> dict[str, float] | None:
     except (ValueError, RecursionError) as error:
         course.warn(f"{METRICS_FILE} was kept but not read: {error}")
         return None
+    if odd := [name for name, value in numbers.items() if not math.isfinite(value)]:
+        course.warn(f"{METRICS_FILE}: not finite, so not recorded: {', '.join(odd[:10])}")
+    numbers = {name: value for name, value in numbers.items() if name not in set(odd)}
     if len(numbers) > _METRICS_COUNT:
         course.warn(f"of {len(numbers)} metrics the first {_METRICS_COUNT} were read")
     return dict(list(numbers.items())[:_METRICS_COUNT])
@@ -340,15 +343,15 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, float]]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _flat(inner, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, int | float) and not isinstance(value, bool) and name and _finite(value):
-        yield name, float(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool) and name:
+        yield name, _as_float(value)
 
 
-def _finite(value: float) -> bool:
+def _as_float(value: float) -> float:
     try:
-        return math.isfinite(value)
+        return float(value)
     except OverflowError:
-        return False
+        return math.inf
 
 
 class _Counter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 from pkgrun.errors import Killed, TimedOut, UserCodeFailed
@@ -22,24 +23,32 @@ def verdict(ended: Exit, *, workdir: str, timeout: float | None, dataset: bool) 
         )
     if ended.reason == "killed":
         return RunError(
-            kind=Killed.kind, message=f"somebody stopped it in {_phase(ended)}", phase=ended.phase
+            kind=Killed.kind, message=f"somebody stopped it, in {_phase(ended)}", phase=ended.phase
         )
     return _users(ended, workdir=workdir, dataset=dataset)
 
 
 def _users(ended: Exit, *, workdir: str, dataset: bool) -> RunError:
     failure = ended.failure
-    hint = _HINTS.get(ended.reason)
-    if failure and failure.type == "FileNotFoundError" and not dataset:
-        hint = "no dataset was given, so data/ was empty; --data PATH gives one"
     return RunError(
         kind=UserCodeFailed.kind,
         message=f"{_phase(ended)} {_what(ended)}",
-        hint=hint,
+        hint=_advice(ended, dataset=dataset),
         phase=failure.phase if failure else ended.phase,
         # The work directory is gone when this is read: paths in it are shown as the package's own.
         traceback=failure.traceback.replace(workdir + "/", "") if failure else None,
     )
+
+
+def _advice(ended: Exit, *, dataset: bool) -> str | None:
+    failure = ended.failure
+    if failure is None or ended.reason != "raised":
+        return _HINTS.get(ended.reason)
+    if failure.type == "FileNotFoundError" and not dataset and re.search(r"\bdata/", failure.message):
+        return "no dataset was given, so data/ was empty; --data PATH gives one"
+    if failure.type == "ModuleNotFoundError":
+        return "name what it needs in requirements.txt; with --environment current, install it here"
+    return None
 
 
 def _what(ended: Exit) -> str:
@@ -59,7 +68,6 @@ def _what(ended: Exit) -> str:
 
 
 _HINTS = {
-    "raised": "the log and the artifacts were kept",
     "exited": "train() and save() have to return",
     "out-of-memory": "use a smaller dataset or batch, or a machine with more memory",
     "signalled": "a crash in a compiled library, or somebody's kill",

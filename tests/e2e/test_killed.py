@@ -231,7 +231,7 @@ def test_a_running_training_of_a_dead_command_ends_at_once(lone_lab: Lab) -> Non
     assert [run["status"] for run in document["runs"]] == ["lost"]
     run = document["runs"][0]["run_id"]
     assert lab.document("run", "show", run)["error"]["kind"] == "lost"
-    assert "died in the phase train" in lab.pkgrun("run", "show", run).out
+    assert "died (phase train)" in lab.pkgrun("run", "show", run).out
 
 
 def strace_works() -> bool:
