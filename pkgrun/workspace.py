@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING, Literal
 from pkgrun import __version__
 from pkgrun.errors import NotFound
 from pkgrun.observe import Observer, silent
-from pkgrun.records import Actor, RunRecord, VersionRecord
+from pkgrun.records import RunRecord, VersionRecord
 from pkgrun.runs import launch, lookup, recover
 from pkgrun.runs.handle import Run
+from pkgrun.runs.here import actor
 from pkgrun.runs.launch import Wish
 from pkgrun.settings import cache_folder, store_location
 from pkgrun.store import numbers, operations, trees
-from pkgrun.store.objects import shown
+from pkgrun.store.checkout import checkout, new_folder
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.trees import Entry
 
@@ -74,7 +74,7 @@ class Workspace:
             name=name,
             description=description,
             tags=tags or {},
-            by=_actor(),
+            by=actor(__version__),
             observer=observer,
         )
 
@@ -138,7 +138,7 @@ class Workspace:
         return launch.train(
             self._store,
             wish,
-            by=_actor(),
+            by=actor(__version__),
             cache=cache_folder(),
             observer=observer,
             idempotency_key=idempotency_key,
@@ -172,6 +172,19 @@ class Workspace:
         """The files, folders and links of a version by path, in order."""
         yield from sorted(trees.walk(self._store.objects, self.version(name).tree.digest))
 
+    def export(self, name: str, out: str | os.PathLike[str]) -> int:
+        """Write the files of a version into a folder, which must be new or empty; how many they are.
+
+        Raises:
+            NotFound: there is no such version.
+            Conflict: the folder holds something.
+            PermissionDenied, Temporary: it cannot be written.
+        """
+        tree = self.version(name).tree
+        new_folder(os.fspath(out))
+        checkout(self._store.objects, tree.digest, os.fspath(out))
+        return tree.files
+
     def run(self, run: str) -> Run:
         """A handle on a run, by its id or the beginning of it, from whatever process.
 
@@ -189,11 +202,3 @@ class Workspace:
         """
         records = (recover.settle(self._store, run) for run in operations.runs(self._store.backend))
         yield from islice((record for record in records if imports or record.kind != "import"), limit)
-
-
-def _actor() -> Actor:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return Actor(user=shown(user), host=os.uname().nodename, pkgrun=__version__)

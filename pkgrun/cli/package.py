@@ -83,10 +83,21 @@ def show(settings: Settings, name: str) -> None:
 
 @package.command(cls=Command)
 @click.argument("name", metavar="NAME@V", shell_complete=complete_package)
+@click.option(
+    "--out", metavar="DIR", type=click.Path(), help="Write them into this folder, which must be new or empty."
+)
 @pass_settings
-def files(settings: Settings, name: str) -> None:
-    """The files of a version: digest, size, path."""
-    found = list(settings.workspace().files(name))
+def files(settings: Settings, name: str, out: str | None) -> None:
+    """The files of a version: digest, size, path; or with --out the files themselves, the trained model among them."""
+    workspace = settings.workspace()
+    if out is not None:
+        count = workspace.export(name, out)
+        if settings.json:
+            text.emit({"files": count, "out": out})
+        else:
+            text.say(f"{text.plural(count, 'file')} written to {out}", settings)
+        return
+    found = list(workspace.files(name))
     if settings.json:
         text.emit({"files": [entry.written() | {"path": text.shown(path)} for path, entry in found]})
         return

@@ -190,7 +190,10 @@ class Run:
 
 
 class LiveRun(Run):
-    """A run whose supervisor is a thread of this process."""
+    """A run whose supervisor is a thread of this process.
+
+    A program that ends waits for it; one that ends by an exception stops it first.
+    """
 
     def __init__(self, store: Store, run: str, work: Callable[[LiveRun], RunRecord]) -> None:
         super().__init__(store, run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pkgrun.errors import PkgrunError
 from pkgrun.observe import Event, Phase
 from pkgrun.records import Status
+from pkgrun.runs.here import sign_of_life
 from pkgrun.runs.journal import Journal
-from pkgrun.runs.recover import sign_of_life
 from pkgrun.store.backend import Backend
 from pkgrun.store.operations import key
 
@@ -51,6 +52,8 @@ class Heart:
     def _tick(self) -> None:
         if self._phase != self._told or time.monotonic() - self._beaten >= BEAT:
             self.beat()
+        if _abandoned():
+            self._kill()
         wanted = (key(self._run, name) for name in (KILL, "outcome.json"))
         if any(self._backend.stat(name) is not None for name in wanted):
             self._kill()  # also when somebody has given the run up: whatever it does would be in vain
@@ -78,6 +81,11 @@ class Heart:
         """The last beat was the last."""
         self._ended = True
         self._wake.set()
+
+
+def _abandoned() -> bool:
+    """Whether the program that started the run has ended by an exception, and only waits for its threads."""
+    return not threading.main_thread().is_alive() and getattr(sys, "last_value", None) is not None
 
 
 @contextmanager

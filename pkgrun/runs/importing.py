@@ -21,6 +21,7 @@ from pkgrun.records import (
     VersionRecord,
 )
 from pkgrun.runs import labels, recover
+from pkgrun.runs.here import sign_of_life
 from pkgrun.store import numbers, operations, trees
 from pkgrun.store.objects import Hashing, Sink, shown
 from pkgrun.store.root import Store
@@ -78,7 +79,7 @@ def bring_in(
         created=datetime.now(UTC),
         by=by,
         head=head,
-        alive=recover.sign_of_life(run, "running", "import"),
+        alive=sign_of_life(run, "running", "import"),
         import_=ImportRequest(source=shown(root), tree=seen),
     )
     operations.begin(store.backend, intent)

@@ -15,8 +15,9 @@ from pkgrun.errors import NotFound, UsageError
 from pkgrun.observe import Notice, Observer
 from pkgrun.packages import contract
 from pkgrun.records import Actor, Intent, RunRecord, TrainingRequest, VersionRecord
-from pkgrun.runs import engine, idempotency, labels, lookup, recover
+from pkgrun.runs import engine, idempotency, labels, lookup
 from pkgrun.runs.handle import LiveRun, Run
+from pkgrun.runs.here import sign_of_life
 from pkgrun.runs.order import Order
 from pkgrun.runs.plan import plan
 from pkgrun.store import numbers, operations
@@ -214,7 +215,7 @@ def _order(
         created=datetime.now(UTC),
         by=by,
         head=numbers.head(store.backend, base.package, base.version.major),
-        alive=recover.sign_of_life(run, "scheduled", "start"),
+        alive=sign_of_life(run, "scheduled", "start"),
         idempotency_key=idempotency.digest(key) if key is not None else None,
         training=request,
     )

@@ -437,21 +437,27 @@ def test_leaving_the_with_block_waits(lab: Lab) -> None:
     assert run.record().status == "successful"
 
 
-def test_ctrl_c_while_listening_stops_the_run(lab: Lab) -> None:
-    source = """
-        import sys, pkgrun
-        run = pkgrun.open().train(sys.argv[1])
-        for event in run.events():
-            print(type(event).__name__, getattr(event, "name", ""), flush=True)
-    """
-    process = lab.python(source, lab.package("p", SLEEPING), stderr=subprocess.PIPE)
+LISTENING = """
+    import sys, pkgrun
+    run = pkgrun.open().train(sys.argv[1])
+    for event in run.events():
+        print(type(event).__name__, getattr(event, "name", ""), flush=True)
+        {then}
+"""
+
+
+@pytest.mark.parametrize("then", ["pass", "if getattr(event, 'name', '') == 'train': raise ValueError"])
+def test_a_program_that_ends_by_an_exception_stops_its_run(lab: Lab, then: str) -> None:
+    """Whether it strikes in our waiting or in the program's own code."""
+    process = lab.python(LISTENING.format(then=then), lab.package("p", SLEEPING), stderr=subprocess.PIPE)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("Phase train"):
             break
-    process.send_signal(signal.SIGINT)
+    if then == "pass":
+        process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
-    assert "KeyboardInterrupt" in said
+    assert ("KeyboardInterrupt" if then == "pass" else "ValueError") in said
     [record] = lab.workspace().runs()
     assert record.status == "killed"
 
@@ -488,3 +494,15 @@ def test_a_run_without_a_snapshot_says_so(lab: Lab) -> None:
     with pytest.raises(NotFound, match="kept no snapshot"):
         run.export_snapshot(lab.folder / "out")
     assert not (lab.folder / "out").exists()
+
+
+def test_a_version_comes_out_whole(lab: Lab) -> None:
+    lab.workspace().train(lab.package("p", files={"lib/a.txt": "a"})).wait(60)
+    out = lab.folder / "out"
+    count = lab.workspace().export("p@1.1", out)
+    assert count == sum(file.is_file() for file in out.rglob("*"))
+    assert (out / "lib" / "a.txt").read_text() == "a"
+    with pytest.raises(Conflict, match="is not empty"):
+        lab.workspace().export("p@1.1", out)
+    lab.pkgrun("package", "files", "p@1.1", "--out", lab.folder / "cli")
+    assert sorted(p.name for p in (lab.folder / "cli").iterdir()) == sorted(p.name for p in out.iterdir())

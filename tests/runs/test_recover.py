@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pkgrun.records import Heartbeat
-from pkgrun.runs.recover import boot, dead, settle, sign_of_life, started
+from pkgrun.runs.here import boot, dead, sign_of_life, started
+from pkgrun.runs.recover import settle
 from pkgrun.store import operations
 from pkgrun.store.root import Store, open_store
 from tests.processes import powerless
@@ -67,7 +68,7 @@ def test_of_another_start_of_the_machine_nothing_is_known() -> None:
 def test_a_process_that_is_hidden_is_not_taken_for_dead(tmp_path: Path) -> None:
     """As where /proc is mounted with hidepid, which many shared machines do."""
     code = (
-        "import os, sys; from pkgrun.runs.recover import started\n"
+        "import os, sys; from pkgrun.runs.here import started\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "print(started(int(sys.argv[1])))"
     )
