@@ -42,13 +42,16 @@ def _users(ended: Exit, *, workdir: str, dataset: bool) -> RunError:
 
 def _advice(ended: Exit, *, dataset: bool) -> str | None:
     failure = ended.failure
-    if failure is None or ended.reason != "raised":
-        return _HINTS.get(ended.reason)
-    if failure.type == "FileNotFoundError" and not dataset and re.search(r"\bdata/", failure.message):
+    if (
+        failure
+        and failure.type == "FileNotFoundError"
+        and not dataset
+        and re.search(r"\bdata/", failure.message)
+    ):
         return "no dataset was given, so data/ was empty; --data PATH gives one"
-    if failure.type == "ModuleNotFoundError":
+    if failure and failure.type == "ModuleNotFoundError":
         return "name what it needs in requirements.txt; with --environment current, install it here"
-    return None
+    return _HINTS.get(ended.reason)
 
 
 def _what(ended: Exit) -> str:
@@ -68,6 +71,7 @@ def _what(ended: Exit) -> str:
 
 
 _HINTS = {
+    "raised": "mend the code, then train its folder: what has changed becomes the next major",
     "exited": "train() and save() have to return",
     "out-of-memory": "use a smaller dataset or batch, or a machine with more memory",
     "signalled": "a crash in a compiled library, or somebody's kill",
