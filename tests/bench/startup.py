@@ -24,15 +24,7 @@ def measure(ground: Ground) -> Report:
     taken = in_turn(trials, ground.counted(ROUNDS))
     report = Report("Start-up", ("command", "median ms", "min ms", "max ms", "cpu ms", "× python"))
     for series in taken.values():
-        walls = [1000 * wall for wall in series.walls]
-        report.add(
-            series.name,
-            1000 * series.wall,
-            min(walls),
-            max(walls),
-            1000 * series.cpu,
-            series.ratio(taken[FLOOR]),
-        )
+        report.add(series.name, *series.cells(taken[FLOOR]))
         report.samples[series.name] = series.walls
     version, page = taken["pkgrun --version"], taken["pkgrun --help"]
     report.goals = [

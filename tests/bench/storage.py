@@ -43,9 +43,7 @@ def _report(floor: Series, ours: Series, added: list[float], file: float) -> Rep
     columns = ("command", "median ms", "min ms", "max ms", "cpu ms", "× cp -r", "MB each", "MB in all")
     report = Report(f"Retraining a package of {FILES} files, {FILES * file:.0f} MB; one changes", columns)
     for series, bytes_each in ((floor, [FILES * file] * len(added)), (ours, added)):
-        walls = [1000 * wall for wall in series.walls]
-        times = (1000 * series.wall, min(walls), max(walls), 1000 * series.cpu, series.ratio(floor))
-        report.add(series.name, *times, median(bytes_each), sum(bytes_each))
+        report.add(series.name, *series.cells(floor), median(bytes_each), sum(bytes_each))
         report.samples[series.name] = series.walls
     goal = Goal(f"added by {len(added)} retrainings", sum(added), 1.1 * file * len(added), "MB")
     report.goals = [goal] if file >= 1 else []  # of small files the records are the larger part

@@ -69,6 +69,11 @@ class Series:
         """The median of the pairwise ratios."""
         return ratio(self.walls, floor.walls)
 
+    def cells(self, floor: Series) -> tuple[float, ...]:
+        """Median, least, greatest and processors' time in milliseconds, and the ratio to the floor."""
+        walls = (self.wall, min(self.walls), max(self.walls), self.cpu)
+        return (*(1000 * wall for wall in walls), self.ratio(floor))
+
 
 def ratio(these: Sequence[float], those: Sequence[float]) -> float:
     """The median of pairwise ratios."""

@@ -32,16 +32,7 @@ def measure(ground: Ground) -> Report:
     report = Report("Trivial training", columns)
     dvc = taken.get("dvc repro")
     for series in taken.values():
-        walls = [1000 * wall for wall in series.walls]
-        report.add(
-            series.name,
-            1000 * series.wall,
-            min(walls),
-            max(walls),
-            1000 * series.cpu,
-            series.ratio(taken[FLOOR]),
-            *_added(series, taken[FLOOR], dvc),
-        )
+        report.add(series.name, *series.cells(taken[FLOOR]), *_added(series, taken[FLOOR], dvc))
         report.samples[series.name] = series.walls
     added = taken[OURS].added(taken[FLOOR])
     report.goals = [Goal("pkgrun train, more than the script", 1000 * median(added), 250, "ms")]
