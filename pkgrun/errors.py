@@ -16,6 +16,7 @@
     ├── RunFailed                   a run ended without a version
     │   ├── UserCodeFailed      1   mend the package's code
     │   ├── SecretFound         1   the package's code wrote a secret into a file
+    │   ├── DataUnstable        8   train again when nobody writes to the dataset
     │   ├── TimedOut            5   give it more time
     │   ├── Killed            130   somebody stopped it
     │   └── RunLost            75   its supervisor died; run it again
@@ -127,6 +128,13 @@ class SecretFound(RunFailed):
     """A file that would have become part of a version or an artifact holds a secret's value."""
 
     kind = "secret-found"
+
+
+class DataUnstable(RunFailed):
+    """The dataset changed while the package's code was given it, and `--require-stable-data` was asked for."""
+
+    kind = "data-unstable"
+    exit_code = 8
 
 
 class TimedOut(RunFailed):

@@ -205,6 +205,9 @@ class Actor(Record):
     pkgrun: str
 
 
+RunKind = Literal["import", "training", "evaluation", "full", "copy", "dataset"]
+
+
 class VersionEntry(Record):
     """A version but for its number: what an outcome decides."""
 
@@ -233,10 +236,35 @@ class VersionRecord(VersionEntry):
     ]
 
 
+class DatasetEntry(Record):
+    """A registered dataset but for its number: what an outcome decides."""
+
+    dataset: Name
+    run: RunId
+    tree: Tree
+    source: Annotated[str, Field(description="Where it was read from, without credentials.")]
+    description: str | None = None
+    tags: dict[str, str] = {}
+    created: AwareDatetime
+
+
+class DatasetRecord(DatasetEntry):
+    """`datasets/<name>/<n>.json`: a dataset as it was at one moment."""
+
+    format: Literal[1] = FORMAT
+    number: Annotated[int, Field(ge=1, lt=10**8)]
+    previous: Annotated[Digest | None, Field(description="Of the record of n-1.")]
+
+    @property
+    def label(self) -> str:
+        """As `--data` takes it."""
+        return f"{self.dataset}@{self.number}"
+
+
 class Head(Record):
     """The newest number when the operation began: where the search for a free one starts."""
 
-    major: Count
+    major: Annotated[Count, Field(description="Of a dataset: its number.")]
     minor: Annotated[Count | None, Field(description="Null: what is searched for is a major.")] = None
 
 
@@ -254,6 +282,8 @@ class TrainingRequest(Record):
     python: str | None = None
     environment: Literal["isolated", "current"] = "isolated"
     upgrade: bool = False
+    mount: Literal["auto", "overlay", "reflink", "copy"] = "auto"
+    require_stable_data: bool = False
     description: str | None = None
     tags: dict[str, str] = {}
 
@@ -265,13 +295,19 @@ class ImportRequest(Record):
     tree: Tree
 
 
+class DatasetRequest(Record):
+    """What was asked of a registration."""
+
+    source: str
+
+
 class Intent(Record):
     """`runs/<id>/intent.json`: what is asked, and the head seen. The operation exists from here on."""
 
     format: Literal[1] = FORMAT
     run: RunId
-    kind: Literal["import", "training", "evaluation", "full", "copy"]
-    package: Name
+    kind: RunKind
+    package: Name | None = None
     created: AwareDatetime
     by: Actor
     head: Head
@@ -281,6 +317,8 @@ class Intent(Record):
     idempotency_key: Annotated[Digest | None, Field(description="SHA-256 of the caller's key.")] = None
     training: TrainingRequest | None = None
     import_: Annotated[ImportRequest | None, Field(alias="import")] = None
+    dataset: Annotated[Name | None, Field(description="Which dataset gets a number.")] = None
+    registration: DatasetRequest | None = None
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
@@ -322,6 +360,14 @@ class Changes(Record):
     )
 
 
+class Written(Record):
+    """What became of the data folder during a run; a path with `/` at its end is a folder."""
+
+    added: FileList = Field(default_factory=FileList)
+    changed: FileList = Field(default_factory=FileList)
+    removed: FileList = Field(default_factory=FileList)
+
+
 class Data(Record):
     """The dataset as the package's code was given it."""
 
@@ -333,6 +379,8 @@ class Data(Record):
     unstable: Annotated[FileList, Field(description="Files of the source that changed meanwhile.")] = Field(
         default_factory=FileList
     )
+    doubt: Annotated[str | None, Field(description="Another reason not to attest.")] = None
+    written: Annotated[Written | None, Field(description="What the package's code did there.")] = None
 
 
 class Exit(Record):
@@ -395,6 +443,9 @@ class Outcome(Record):
     decision: Decision
     created: AwareDatetime
     entry: Annotated[VersionEntry | None, Field(description="Of COMMIT: the version to be.")] = None
+    dataset: Annotated[
+        DatasetEntry | None, Field(description="Of COMMIT: the registered dataset to be.")
+    ] = None
     error: RunError | None = None
     facts: Facts | None = None
 
@@ -426,10 +477,12 @@ class RunRecord(Record):
 
     format: Literal[1] = FORMAT
     run: RunId
-    kind: Literal["import", "training", "evaluation", "full", "copy"]
+    kind: RunKind
     status: Status
-    package: Name
+    package: Name | None = None
     version: VersionNumber | None = None
+    dataset: Name | None = None
+    number: Annotated[int | None, Field(description="Of the dataset.")] = None
     parent: VersionNumber | None = None
     created: AwareDatetime
     by: Actor
@@ -440,6 +493,11 @@ class RunRecord(Record):
     git: Git | None = None
     error: RunError | None = None
     facts: Facts | None = None
+
+    @property
+    def subject(self) -> str:
+        """The package or dataset that it is about."""
+        return self.package or self.dataset or ""
 
     @property
     def final(self) -> bool:
@@ -478,6 +536,7 @@ STORED: dict[str, type[Record]] = {
     "store": StoreRecord,
     "tree": TreeNode,
     "version": VersionRecord,
+    "dataset": DatasetRecord,
     "intent": Intent,
     "outcome": Outcome,
     "heartbeat": Heartbeat,

@@ -6,12 +6,16 @@ the user or by root), that over the default.
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from pkgrun.errors import UsageError
 
 DEFAULT_STORE = ".pkgrun"
-_KEYS = {"store", "cache"}
+DEFAULT_CACHE_LIMIT = 20 * 10**9
+_PATHS = {"store", "cache"}
+_KEYS = _PATHS | {"cache_size"}
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?(?:([kmgt])(i?)b?|b)?", re.IGNORECASE | re.ASCII)
 
 
 def store_location(given: str | None = None) -> str:
@@ -37,6 +41,25 @@ def cache_folder(given: str | None = None) -> str:
     return user_cache_dir("pkgrun", appauthor=False)
 
 
+def cache_limit(given: str | None = None) -> int:
+    """How many bytes of datasets the cache keeps: `PKGRUN_CACHE_SIZE`, `cache_size` in the file, 20 GB.
+
+    Raises:
+        UsageError: it is no size, or the file is not what it should be.
+    """
+    found = given or os.environ.get("PKGRUN_CACHE_SIZE") or _configured("cache_size")
+    if not found:
+        return DEFAULT_CACHE_LIMIT
+    size = _SIZE.fullmatch(found.strip())
+    if size is None:
+        raise UsageError(
+            f"{found!r} is no size for cache_size (PKGRUN_CACHE_SIZE)",
+            hint="write 20GB, 1.5TB, 500MB, 64MiB or bytes",
+        )
+    number, unit, binary = size.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " kmgt".index((unit or " ").lower()))
+
+
 def _configured(key: str) -> str | None:
     try:
         folder = os.getcwd()
@@ -47,9 +70,9 @@ def _configured(key: str) -> str | None:
             table = _table(os.path.join(folder, name), path)
             if table is not None:
                 value = table.get(key)
-                return (
-                    os.path.join(folder, os.path.expanduser(value)) if value and "://" not in value else value
-                )
+                if not value or key not in _PATHS or "://" in value:
+                    return value
+                return os.path.join(folder, os.path.expanduser(value))
         above = os.path.dirname(folder)
         if above == folder:
             return None
@@ -80,9 +103,12 @@ def _table(file: str, path: tuple[str, ...]) -> dict[str, str] | None:
             return None
         if not isinstance(table, dict):
             raise UsageError(f"{file}: {part} is no table")
-    for name, value in table.items():
-        if name not in _KEYS or not isinstance(value, str):
-            raise UsageError(
-                f"{file}: {name} is no setting", hint=f"the settings are {', '.join(sorted(_KEYS))}"
-            )
-    return dict(table)
+    return {name: _value(file, name, value) for name, value in table.items()}
+
+
+def _value(file: str, name: str, value: object) -> str:
+    if name == "cache_size" and type(value) is int:
+        return str(value)
+    if name not in _KEYS or not isinstance(value, str):
+        raise UsageError(f"{file}: {name} is no setting", hint=f"the settings are {', '.join(sorted(_KEYS))}")
+    return value

@@ -1,5 +1,5 @@
 """The one command that checks everything: `python -m tests`. With `--fast`, without the tests that take over ten
-seconds.
+seconds. With `--install`, or where `CI=true`, the servers that only Debian packages are installed first.
 
 Every step is run, also after one has failed; pytest comes last, so that its closing line closes the output.
 """
@@ -7,6 +7,7 @@ Every step is run, also after one has failed; pytest comes last, so that its clo
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -16,10 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = Path(sys.executable).parent
 
 
-def steps(*, fast: bool) -> dict[str, list[str]]:
+def steps(*, fast: bool, install: bool) -> dict[str, list[str]]:
     """What is run, by name and in order."""
     python = [sys.executable, "-m"]
-    return {
+    servers = {"servers": [*python, "tests.servers.debian"]} if install and not fast else {}
+    return servers | {
         "format": [*python, "ruff", "format", "--check", "."],
         "lint": [*python, "ruff", "check", "."],
         "types": [*python, "mypy"],
@@ -46,7 +48,11 @@ def carry_out(name: str, command: list[str], *, last: bool) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
     parser.add_argument("--fast", action="store_true", help="leave out the tests marked as slow")
-    wanted = steps(fast=parser.parse_args().fast)
+    parser.add_argument(
+        "--install", action="store_true", help="install missing Debian packages first, as root"
+    )
+    options = parser.parse_args()
+    wanted = steps(fast=options.fast, install=options.install or os.environ.get("CI") == "true")
     failed: list[str] = []
     for number, (name, command) in enumerate(wanted.items(), 1):
         if number == len(wanted) and failed:

@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 
 from pkgrun.store.root import Store, open_store
 
+pytest_plugins = ["tests.servers.fixtures"]
+
 settings.register_profile(
     "same",
     derandomize=True,

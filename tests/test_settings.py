@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pkgrun.errors import UsageError
-from pkgrun.settings import cache_folder, store_location
+from pkgrun.settings import cache_folder, cache_limit, store_location
 from tests.processes import apart
 
 
@@ -17,6 +17,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder as the current one, and nothing in the environment."""
     monkeypatch.delenv("PKGRUN_STORE", raising=False)
     monkeypatch.delenv("PKGRUN_CACHE", raising=False)
+    monkeypatch.delenv("PKGRUN_CACHE_SIZE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home" / "cache"))
     folder = tmp_path / "project" / "below"
@@ -88,6 +89,36 @@ def test_the_same_of_the_table(here: Path, text: str) -> None:
     (here / "pyproject.toml").write_text(text)
     with pytest.raises(UsageError, match=r"pyproject\.toml"):
         store_location()
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("20GB", 20 * 10**9),
+        ("500 mb", 500 * 10**6),
+        ("1.5TB", 1_500_000_000_000),
+        ("64MiB", 64 << 20),
+        ("2g", 2 * 10**9),
+        ("1000", 1000),
+        ("7B", 7),
+        ("0", 0),
+    ],
+)
+def test_a_size_of_the_cache(here: Path, monkeypatch: pytest.MonkeyPatch, text: str, size: int) -> None:
+    assert cache_limit() == 20 * 10**9
+    (here / "pkgrun.toml").write_text(f'cache_size = "{text}"')
+    assert cache_limit() == size
+    (here / "pkgrun.toml").write_text("cache_size = 5")
+    assert cache_limit() == 5
+    monkeypatch.setenv("PKGRUN_CACHE_SIZE", text)
+    assert cache_limit() == size
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "1e9", "GB", "1 0", "1GBB", "1,5GB", "inf", "٣GB", "9" * 400])
+def test_what_is_no_size_is_named(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("PKGRUN_CACHE_SIZE", text)
+    with pytest.raises(UsageError, match="cache_size"):
+        cache_limit()
 
 
 def test_a_file_that_is_not_text(here: Path) -> None:

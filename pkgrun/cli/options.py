@@ -60,9 +60,9 @@ def _options() -> list[click.Option]:
     return [
         option(
             "--store",
-            help="The store's directory; else PKGRUN_STORE, else ./.pkgrun.",
+            help="The store: a directory or s3://bucket/prefix; else PKGRUN_STORE, else ./.pkgrun.",
             keep="store",
-            metavar="DIR",
+            metavar="STORE",
         ),
         option("--json", "as_json", help="One JSON document on standard output.", keep="json", is_flag=True),
         option("-q", "--quiet", help="Only errors and data.", keep="quiet", is_flag=True),

@@ -150,7 +150,7 @@ def _print_error(page: Console, record: RunRecord) -> None:
     if error.traceback:
         page.print(text.plain(error.traceback.rstrip()), style="dim")
     page.print("error: ", style="bold red", end="")
-    page.print(f"{record.package} {record.parent or ''} {_ENDS.get(record.status, record.status)}: ", end="")
+    page.print(f"{record.subject} {record.parent or ''} {_ENDS.get(record.status, record.status)}: ", end="")
     page.print(
         text.plain(
             error.message + (f" (phase {error.phase})" if error.phase and "\n" not in error.message else "")
@@ -326,8 +326,8 @@ def _run_row(record: RunRecord, *, named: bool) -> tuple[str, ...]:
     return (
         record.run[:13],
         record.kind,
-        record.package,
-        " → ".join(ends),
+        record.subject,
+        str(record.number or "") or " → ".join(ends),
         f"{STYLES[record.status][0]} {record.status}",
         text.age(record.created),
         _took(record.facts) if record.facts else (record.phase or ""),

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("package", metavar="NAME[@V]|FOLDER", shell_complete=complete_package)
 @click.option(
-    "--data", metavar="PATH", type=click.Path(), help="The dataset, a file or folder; it appears at data/."
+    "--data",
+    metavar="PATH|URL|NAME[@N][/SUB]",
+    type=click.Path(),
+    help="The dataset, which appears at data/: a file or folder, a URL, or a registered dataset or a folder of it.",
 )
 @click.option("--env", "-e", metavar="K=V", multiple=True, help="A parameter; again for more.")
 @click.option("--env-file", metavar="FILE", type=click.Path(), multiple=True, help="Parameters, K=V a line.")
@@ -33,6 +36,16 @@ if TYPE_CHECKING:
     help="A variable whose value is never recorded: from the environment, a file or standard input.",
 )
 @click.option("--save-training-data", is_flag=True, help="Keep a snapshot of the dataset.")
+@click.option(
+    "--mount",
+    type=click.Choice(["auto", "overlay", "reflink", "copy"]),
+    default="auto",
+    show_default=True,
+    help="How the dataset is put there; auto takes the first way that works. Writing there never reaches the source.",
+)
+@click.option(
+    "--require-stable-data", is_flag=True, help="Fail if the dataset changed while the code ran on it."
+)
 @click.option("--gpu", is_flag=True, help="Let the code see this machine's accelerators.")
 @click.option("--timeout", metavar="SECONDS", type=float, help="How long the package's code may take.")
 @click.option("--python", metavar="VERSION", help="The Python of its environment, such as 3.12, or a path.")
@@ -72,6 +85,8 @@ def train(settings: Settings, /, package: str, **options: Any) -> None:
             python=options["python"],
             environment=options["environment"],
             upgrade=options["upgrade"],
+            mount=options["mount"],
+            require_stable_data=options["require_stable_data"],
             description=options["description"],
             tags=pairs(options["tag"], "--tag"),
             keep_workdir=options["keep_workdir"],

@@ -1,7 +1,7 @@
 """Puts a dataset at `data/`, writable, so that writing there never reaches the source.
 
-Each file is cloned where the file system can (reflink), else copied; never linked. What is hashed is the bytes
-that were put there, so the digest is of what the code was given, whatever happens to the source meanwhile.
+By an overlay, which the child lays over the source in a namespace of its own and which takes no time; else each file
+is cloned where the file system can (reflink), else copied. Never linked.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from typing import Literal
 
 from pkgrun.datasets import sources
 from pkgrun.datasets.sources import Source
-from pkgrun.store import fresh, trees
+from pkgrun.errors import UsageError
+from pkgrun.store import fresh, intake
+from pkgrun.store.files import Taken, open_regular, shown, take
+from pkgrun.store.intake import Ingested, Portion, portions
 from pkgrun.store.local import translate, write_all
-from pkgrun.store.objects import Hashing, Sink, Taken, open_regular, shown, take
+from pkgrun.store.objects import Sink
 from pkgrun.store.parallel import each
-from pkgrun.store.scan import Found
-from pkgrun.store.trees import Ingested
+from pkgrun.store.scan import Listing, scan, unchanged
 
 _FICLONE = 0x40049409
 """`ioctl` of Linux: share the blocks of another file, copied when either is written to (linux/fs.h)."""
@@ -36,68 +38,160 @@ _CANNOT_CLONE = {
     errno.EBADF,
 }
 
-
-@dataclass(frozen=True, slots=True)
-class Mounted:
-    """How the dataset got there, and what it is."""
-
-    method: Literal["reflink", "copy"]
-    content: Ingested
-
+Method = Literal["overlay", "reflink", "copy"]
+Wanted = Literal["auto", "overlay", "reflink", "copy"]
 
 Report = Callable[[int, int], None]
 """Told how many bytes are done and how many there are, from several threads."""
 
 
-def mount(source: Source | None, target: str, *, keep: Sink | None = None, report: Report) -> Mounted:
-    """Put a dataset into the empty folder `target`; no dataset leaves it empty.
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """How a dataset got to `data/`.
+
+    Of an overlay nothing has been looked at yet. A clone or a copy: `source` is the dataset as it was seen and
+    `laid` what lies at `data/` now; `content` of a copy, which is hashed while it is made; `unstable`: files of
+    the source that changed meanwhile.
+    """
+
+    method: Method
+    source: Listing | None = None
+    laid: Listing | None = None
+    content: Ingested | None = None
+    unstable: tuple[str, ...] = ()
+
+
+def mount(
+    source: Source,
+    target: str,
+    *,
+    wanted: Wanted,
+    no_overlay: Callable[[str], str | None],
+    sink: Sink,
+    report: Report,
+) -> Mounted:
+    """Put a dataset into the empty folder `target`, or find that an overlay can be laid over it.
 
     Args:
         source: the dataset.
         target: an existing, empty folder.
-        keep: where a snapshot goes besides, if one is asked for.
+        wanted: how; `auto` is the first way that works.
+        no_overlay: says why a folder cannot be under an overlay, None if it can.
+        sink: where the bytes go besides, if it is by copy.
 
     Raises:
         DataInvalid, NotFound, PermissionDenied, Temporary: a file cannot be kept, read or written; it is named.
+        UsageError: it cannot be done in the way that is wanted.
     """
-    if source is None:
-        return Mounted("copy", Ingested(trees.write_node([], keep or Hashing())))
-    listing, paths = sources.listing(source)
+    if wanted in {"auto", "overlay"}:
+        reason = no_overlay(source.path) if source.folder else "the dataset is a single file"
+        if reason is None:
+            return Mounted("overlay")
+        if wanted == "overlay":
+            raise UsageError(
+                f"{source.label} cannot be mounted by overlay: {reason}",
+                hint="--mount auto takes another way",
+            )
+    listing = sources.listing(source)
     for folder in listing.folders[1:]:
         fresh.folder(os.path.join(target, folder))
-    placed = _place(listing.files, paths, target, keep, report)
+    meter = _Meter(report, sum(sum(folder.sizes()) for folder in listing.content))
+    changed = _clone_all(listing, target, meter) if wanted != "copy" else None
+    if changed is None and wanted == "reflink":
+        raise UsageError(
+            f"{source.label} cannot be mounted by reflink: the file system of the cache does not share blocks with it",
+            hint="--mount auto takes another way",
+        )
+    content = _copy_all(listing, target, sink, meter) if changed is None else None
     for link in listing.links:
-        fresh.link(link.target or "", os.path.join(target, link.path))
-    content = trees.seal(listing, [taken for taken, _ in placed], keep or Hashing())
-    cloned = bool(placed) and all(clone for _, clone in placed)
-    return Mounted("reflink" if cloned else "copy", content)
+        fresh.link(link.target, os.path.join(target, link.path))
+    laid = scan(target)
+    if content is not None:
+        return Mounted("copy", listing, laid, content, content.unstable)
+    return Mounted("reflink", listing, laid, unstable=tuple(changed or ()))
 
 
-def _place(
-    files: list[Found], paths: list[str], target: str, keep: Sink | None, report: Report
-) -> list[tuple[Taken, bool]]:
-    total, done = sum(file.size for file in files), 0
-    cloning = True
+class _Meter:
+    """Adds up bytes from several threads."""
 
-    def place(item: tuple[str, Found]) -> tuple[Taken, bool]:
-        nonlocal done, cloning
-        path, file = item
-        there = os.path.join(target, file.path)
-        with fresh.file(there, executable=file.executable) as out:
-            cloning = cloning and _clone(path, out.fileno())
-            cloned = cloning
-            taken = take(there, _nothing) if cloned else take(path, _writer(out, there))
-        if keep is not None:
-            keep.take(there)
-        done += taken.size
-        report(done, total)
-        return taken, cloned
+    def __init__(self, report: Report, total: int) -> None:
+        self._report, self._total, self._done = report, total, 0
 
-    return each(place, list(zip(paths, files, strict=True)))
+    def add(self, size: int) -> None:
+        self._done += size
+        self._report(self._done, self._total)
 
 
-def _nothing(chunk: bytes) -> None:
-    pass
+def _clone_all(listing: Listing, target: str, meter: _Meter) -> list[str] | None:
+    """Clone every file; those that had changed. None if that cannot be done here, which the first file tells."""
+
+    def clone(portion: Portion) -> list[str]:
+        changed = []
+        for index, stamp in portion.files:
+            folder = portion.folder
+            path = folder.below(folder.names[index])
+            source = os.path.join(portion.directory, folder.place(index))
+            try:
+                if not _clone(source, os.path.join(target, path), stamp):
+                    changed.append(path)
+            except OSError as error:
+                raise translate(error, shown(source)) from error
+            meter.add(stamp[0])
+        return changed
+
+    some = list(portions(listing))
+    if not some or not _can_clone(some[0], target):
+        return None
+    return [path for changed in each(clone, some, run=1) for path in changed]
+
+
+def _can_clone(portion: Portion, target: str) -> bool:
+    """Tried with one file, which is removed again."""
+    index, stamp = portion.files[0]
+    there = os.path.join(target, portion.folder.below(portion.folder.names[index]))
+    try:
+        _clone(os.path.join(portion.directory, portion.folder.place(index)), there, stamp)
+    except OSError as error:
+        if error.errno in _CANNOT_CLONE:
+            return False
+        raise translate(error, shown(there)) from error
+    finally:
+        os.unlink(there)
+    return True
+
+
+def _clone(path: str, there: str, stamp: tuple[int, ...]) -> bool:
+    """Whether the source is still what was seen."""
+    with fresh.file(there, executable=bool(stamp[4] & 0o100)) as out:
+        source = open_regular(path)
+        try:
+            fcntl.ioctl(out.fileno(), _FICLONE, source)
+            return unchanged(stamp, os.fstat(source))
+        finally:
+            os.close(source)
+
+
+class _Copying:
+    """Lays out copies while they are hashed."""
+
+    def __init__(self, target: str, sink: Sink) -> None:
+        self._target, self._sink = target, sink
+
+    def small(self, path: str, data: bytes, mode: int) -> None:
+        fresh.written(os.path.join(self._target, path), memoryview(data), executable=bool(mode & 0o100))
+
+    def large(self, path: str, source: str, mode: int) -> Taken:
+        there = os.path.join(self._target, path)
+        with fresh.file(there, executable=bool(mode & 0o100)) as out:
+            taken = take(source, _writer(out, there))
+        if not self._sink.holds(taken.digest, taken.size):
+            self._sink.take(there)
+        return taken
+
+
+def _copy_all(listing: Listing, target: str, sink: Sink, meter: _Meter) -> Ingested:
+    taken = intake.take_all(portions(listing), sink, laying=_Copying(target, sink), progress=meter.add)
+    return intake.seal(listing, taken, sink)
 
 
 def _writer(out: FileIO, path: str) -> Callable[[bytes], None]:
@@ -108,16 +202,3 @@ def _writer(out: FileIO, path: str) -> Callable[[bytes], None]:
             raise translate(error, shown(path)) from error
 
     return write
-
-
-def _clone(path: str, out: int) -> bool:
-    source = open_regular(path)
-    try:
-        fcntl.ioctl(out, _FICLONE, source)
-    except OSError as error:
-        if error.errno in _CANNOT_CLONE:
-            return False
-        raise translate(error, shown(path)) from error
-    finally:
-        os.close(source)
-    return True

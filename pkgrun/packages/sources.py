@@ -16,7 +16,7 @@ from pkgrun.errors import (
 )
 from pkgrun.identity import check_name
 from pkgrun.packages.contract import BYTECODE_FOLDER, BYTECODE_SUFFIX
-from pkgrun.store.objects import open_regular, shown
+from pkgrun.store.files import open_regular, shown
 from pkgrun.store.scan import Keep
 
 IGNORE_FILE = ".pkgrunignore"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pkgrun.errors import Killed, PkgrunError
 from pkgrun.observe import Event, Notice, Observer
 from pkgrun.records import Facts, Outcome, RunError, RunRecord, Tree, VersionEntry
-from pkgrun.runs import recover, steps
+from pkgrun.runs import data, recover, steps
 from pkgrun.runs.course import Course
 from pkgrun.runs.heart import beating
 from pkgrun.runs.journal import Journal
@@ -72,10 +72,10 @@ def _attempt(store: Store, order: Order, at: Place, course: Course, stop: Stop) 
     try:
         steps.stage(store, order, at, course)
         environment = steps.environment(store, order, at, course, stop)
-        steps.mount(store, order, at, course)
-        _stopped(stop)
-        ended = steps.call(order, at, course, environment, stop)
-        failure = steps.judge(order, at, ended)
+        with data.given(store, order, at, course, stop, environment.python) as given:
+            _stopped(stop)
+            ended = steps.call(store, order, at, course, environment, given, stop)
+            failure = given.attest(steps.judge(order, at, given, ended))
         leak = _kept_artifacts(store, order, at, course, failure)
         return failure or leak or steps.collect_package(store, order, at, course)
     except PkgrunError as error:
@@ -124,7 +124,8 @@ def _masked(outcome: Outcome, mask: Masker) -> Outcome:
     for name in ("metrics", "changes", "warnings"):
         facts[name] = mask.json(facts[name])
     if facts["data"]:
-        facts["data"] |= {name: mask.json(facts["data"][name]) for name in ("source", "unstable")}
+        said = ("source", "unstable", "doubt", "written")
+        facts["data"] |= {name: mask.json(facts["data"][name]) for name in said}
     return Outcome.model_validate(found)
 
 

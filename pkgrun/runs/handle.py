@@ -48,7 +48,7 @@ class RunResult:
     @property
     def package(self) -> str:
         """The package's name."""
-        return self.record.package
+        return self.record.subject
 
     @property
     def version(self) -> Version | None:

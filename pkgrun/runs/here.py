@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime
 
 from pkgrun.records import Actor, Heartbeat, Status
-from pkgrun.store.objects import shown
+from pkgrun.store.files import shown
 
 
 def actor(version: str) -> Actor:

@@ -22,8 +22,9 @@ from pkgrun.records import (
 )
 from pkgrun.runs import labels, recover
 from pkgrun.runs.here import sign_of_life
-from pkgrun.store import numbers, operations, trees
-from pkgrun.store.objects import Hashing, Sink, shown
+from pkgrun.store import intake, numbers, operations
+from pkgrun.store.files import shown
+from pkgrun.store.objects import Hashing, Sink
 from pkgrun.store.root import Store
 from pkgrun.store.scan import Keep
 
@@ -100,9 +101,9 @@ def bring_in(
         return _commit(store, intent, entry)
 
 
-def _ingest(root: str, sink: Sink, keep: Keep) -> trees.Ingested:
+def _ingest(root: str, sink: Sink, keep: Keep) -> intake.Ingested:
     try:
-        taken = trees.ingest(root, sink, keep=keep)
+        taken = intake.ingest(root, sink, keep=keep)
     except DataInvalid as error:
         raise PackageInvalid(error.message, hint=f"remove it, or name it in {sources.IGNORE_FILE}") from error
     if taken.unstable:

@@ -14,7 +14,7 @@ import orjson
 from pkgrun.errors import Damaged
 from pkgrun.observe import Event, Log, Notice, Observer, Phase, Progress
 from pkgrun.records import Blob
-from pkgrun.store.objects import Objects
+from pkgrun.store.objects import SMALL, Objects
 
 
 def encode(event: Event) -> bytes | None:
@@ -101,7 +101,7 @@ class Journal:
         """Keep all that was written so far."""
         with self._changed:
             ours, size = os.fstat(self._file.fileno()), self.size
-            if ours.st_size == size and _same(self.path, ours):
+            if size >= SMALL and ours.st_size == size and _same(self.path, ours):
                 taken = objects.take(self.path)
                 return Blob(digest=taken.digest, bytes=taken.size)
             return objects.put(os.pread(self._file.fileno(), size, 0))

@@ -8,9 +8,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, get_args
 
-from pkgrun.datasets import sources
+from pkgrun.datasets.mount import Wanted
+from pkgrun.datasets.sources import Dataset, Source
 from pkgrun.errors import NotFound, UsageError
 from pkgrun.observe import Notice, Observer
 from pkgrun.packages import contract
@@ -21,7 +22,7 @@ from pkgrun.runs.here import sign_of_life
 from pkgrun.runs.order import Order
 from pkgrun.runs.plan import plan
 from pkgrun.store import numbers, operations
-from pkgrun.store.objects import shown
+from pkgrun.store.files import shown
 from pkgrun.store.root import Store
 from pkgrun.worker.secrets import LARGEST
 from pkgrun.worker.variables import child_environment, devices
@@ -46,6 +47,8 @@ class Wish:
     upgrade: bool
     description: str | None
     tags: Mapping[str, str]
+    mount: Wanted
+    require_stable_data: bool
     keep_workdir: bool
 
     def asked(self) -> bytes:
@@ -63,15 +66,19 @@ def train(
     *,
     by: Actor,
     cache: str,
+    cache_limit: int,
     observer: Observer,
     idempotency_key: str | None,
 ) -> Run:
     """Begin a training, or find the one that the idempotency key stands for."""
     _check(wish)
-    source = sources.find(wish.data) if wish.data is not None else None
-    if source is not None:
-        wish = replace(wish, data=source.path)
-        _apart(store, source)
+    dataset = lookup.dataset(store, wish.data, observer) if wish.data is not None else None
+    if dataset is not None:
+        if isinstance(dataset, Source):
+            lookup.apart(store, dataset, cache)
+            wish = replace(wish, data=dataset.path)
+        else:
+            wish = replace(wish, data=dataset.label)
     meant = wish
     if lookup.is_folder(store, wish.package):
         meant = replace(wish, package=_folder(wish.package))
@@ -83,7 +90,9 @@ def train(
             return Run(store, run)
     base = _base(store, wish, by, observer)
     run = run or operations.new_run_id()  # after the import's, so that ids tell the order
-    order = _order(store, wish, base, source, run=run, by=by, cache=cache, key=idempotency_key)
+    order = _order(
+        store, wish, base, dataset, run=run, by=by, cache=cache, cache_limit=cache_limit, key=idempotency_key
+    )
     if not operations.begin(store.backend, order.intent):
         return Run(store, run)
 
@@ -91,16 +100,6 @@ def train(
         return engine.run(store.apart(), order, observer=observer, stop=live.stop, opened=live.opened)
 
     return LiveRun(store, run, work)
-
-
-def _apart(store: Store, source: sources.Source) -> None:
-    """A dataset that holds the store would grow with every run, and change while it is read."""
-    home = os.path.realpath(store.backend.url)
-    if source.folder and os.path.commonpath([home, source.path]) == source.path:
-        raise UsageError(
-            f"the dataset {source.label} holds the store {store.url} itself",
-            hint="name a folder beside it, or put the store elsewhere with --store",
-        )
 
 
 def _check(wish: Wish) -> None:
@@ -123,6 +122,8 @@ def _check(wish: Wish) -> None:
             "environment 'current' is the Python at hand: it takes neither another Python nor an upgrade",
             hint="leave one of them out",
         )
+    if wish.mount not in get_args(Wanted):
+        raise UsageError(f"{wish.mount!r} is no way to mount", hint=", ".join(get_args(Wanted)))
     if wish.gpu and not devices():
         raise UsageError("a GPU is asked for, and this machine has none", hint="leave --gpu out")
 
@@ -184,11 +185,12 @@ def _order(
     store: Store,
     wish: Wish,
     base: VersionRecord,
-    source: sources.Source | None,
+    dataset: Dataset | None,
     *,
     run: str,
     by: Actor,
     cache: str,
+    cache_limit: int,
     key: str | None,
 ) -> Order:
     keeps = wish.save_training_data or contract.wants_snapshot(wish.env)
@@ -196,7 +198,7 @@ def _order(
     request = TrainingRequest(
         base=base.version,
         tree=base.tree,
-        data=source.label if source else None,
+        data=dataset.label if dataset else None,
         parameters=parameters,
         secrets=tuple(sorted(wish.secrets)),
         save_training_data=keeps,
@@ -205,6 +207,8 @@ def _order(
         python=wish.python,
         environment=wish.environment,
         upgrade=wish.upgrade,
+        mount=wish.mount,
+        require_stable_data=wish.require_stable_data,
         description=wish.description,
         tags=dict(wish.tags),
     )
@@ -223,9 +227,10 @@ def _order(
         intent=intent,
         request=request,
         base=base,
-        source=source,
+        dataset=dataset,
         plan=plan(contract.TRAINING, base, {contract.SAVE_TRAINING_DATA: str(keeps).lower()} | parameters),
         cache=cache,
+        cache_limit=cache_limit,
         secrets=dict(wish.secrets),
         keep_workdir=wish.keep_workdir,
     )

@@ -1,14 +1,22 @@
-"""From what a caller writes to the thing that is meant: a version, a run."""
+"""From what a caller writes to the thing that is meant: a version, a dataset, a run."""
 
 from __future__ import annotations
 
+import os
 import re
 
+from pkgrun.datasets import sources
+from pkgrun.datasets.sources import Dataset, Remote, Stored
 from pkgrun.errors import InvalidName, NotFound, UsageError
 from pkgrun.identity import NAME_PATTERN, RUN_ID_PATTERN, Version, check_name
-from pkgrun.records import VersionRecord
-from pkgrun.store import numbers, operations
+from pkgrun.observe import Notice, Observer, silent
+from pkgrun.records import DatasetRecord, VersionRecord
+from pkgrun.store import numbers, operations, registry, trees
+from pkgrun.store.files import shown
 from pkgrun.store.root import Store
+from pkgrun.store.trees import Entry
+
+_DATASET = NAME_PATTERN.rstrip("$") + r"@[1-9][0-9]{0,7}"
 
 
 def is_folder(store: Store, text: str) -> bool:
@@ -39,6 +47,97 @@ def version(store: Store, text: str, given: str | None = None) -> VersionRecord:
     if number:
         return numbers.read(store.backend, name, Version.parse(number))
     return numbers.newest(store.backend, name)
+
+
+def dataset(store: Store, text: str, observer: Observer = silent) -> Dataset:
+    """What `--data` means: a URL, `name[@n][/folder]` of a registered dataset, or a path.
+
+    With an `@` it is a name; without one, a registered dataset wins over a path of that name, and that is told. `./`
+    forces the path.
+
+    Raises:
+        NotFound, DataInvalid, PermissionDenied, UsageError: it means nothing that there is.
+    """
+    if "://" in text:
+        from pkgrun.datasets.remote import local_path
+        from pkgrun.datasets.urls import label
+
+        path = local_path(text)
+        return Remote(text, label(text)) if path is None else sources.find(path)
+    if re.match(r"(\.{1,2}|~[^/]*|)/|\.{1,2}$", text):
+        return sources.find(text)
+    name, _, below = text.partition("/")
+    if "@" in name:
+        if os.path.exists(text) and not re.fullmatch(_DATASET, name):
+            return sources.find(text)
+        return _stored(store, registered(store, name), below)
+    if not re.fullmatch(NAME_PATTERN, name) or not registry.exists(store.backend, name, 1):
+        return sources.find(text)
+    if os.path.exists(text):
+        observer(
+            Notice(
+                f"{shown(name)} is a registered dataset and also a path here; the dataset is meant",
+                hint=f"./{shown(text)} means the path",
+            )
+        )
+    return _stored(store, registered(store, name), below)
+
+
+def registered(store: Store, text: str) -> DatasetRecord:
+    """The record that `name` or `name@n` of a registered dataset means; without a number the newest.
+
+    Raises:
+        NotFound: there is none.
+        InvalidName: that is not how one is written.
+    """
+    name, at, number = text.partition("@")
+    check_name(name)
+    if not at:
+        return registry.newest(store.backend, name)
+    if not re.fullmatch(r"[1-9][0-9]{0,7}", number):
+        raise InvalidName(f"{text!r} is no dataset", hint=f"such as {name}@1, or {name} for the newest")
+    return registry.read(store.backend, name, int(number))
+
+
+def _stored(store: Store, record: DatasetRecord, below: str) -> Stored:
+    """The whole of a dataset, or what lies at a path in it."""
+    path = below.strip("/")
+    if not path:
+        tree = record.tree
+        return Stored(record.label, Entry("", "dir", tree.digest, tree.files, tree.bytes))
+    try:
+        entry = trees.find(store.objects, record.tree.digest, path)
+    except NotFound as error:
+        raise NotFound(
+            f"there is no {shown(path)} in the dataset {record.label}",
+            hint=f"`pkgrun dataset files {record.label}` shows what is in it",
+        ) from error
+    if entry.kind == "symlink":
+        raise UsageError(
+            f"{shown(path)} in the dataset {record.label} is a link", hint="name what it points to"
+        )
+    return Stored(f"{record.label}/{shown(path)}", entry)
+
+
+def apart(store: Store, source: sources.Source, cache: str) -> None:
+    """A dataset that holds the store, or where runs work, would grow with every run, and change while it is read.
+
+    Raises:
+        UsageError: this one does.
+    """
+    homes = {"the cache": (cache, "PKGRUN_CACHE")}
+    if store.backend.capabilities.paths:
+        homes[f"the store {store.url}"] = store.backend.url, "--store"
+    for what, (home, option) in homes.items():
+        if source.folder and _holds(source.path, os.path.realpath(home)):
+            raise UsageError(
+                f"the dataset {source.label} holds {what} itself",
+                hint=f"name a folder beside it, or put it elsewhere with {option}",
+            )
+
+
+def _holds(folder: str, path: str) -> bool:
+    return os.path.commonpath([folder, path]) == folder
 
 
 def run(store: Store, text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pkgrun.datasets.sources import Source
+from pkgrun.datasets.sources import Dataset
 from pkgrun.records import Intent, TrainingRequest, VersionRecord
 from pkgrun.runs.plan import Plan
 
@@ -14,16 +14,17 @@ from pkgrun.runs.plan import Plan
 class Order:
     """What `engine.run` is given.
 
-    `cache` is the folder of work directories and environments; `grace` the seconds between asking the package's
+    `cache` is the folder of work directories and environments, and of `cache_limit` bytes of datasets; `grace` the seconds between asking the package's
     code to end and ending it.
     """
 
     intent: Intent
     request: TrainingRequest
     base: VersionRecord
-    source: Source | None
+    dataset: Dataset | None
     plan: Plan
     cache: str
+    cache_limit: int
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     grace: float = 10.0
     keep_workdir: bool = False

@@ -14,13 +14,19 @@ from dataclasses import dataclass
 
 from pkgrun.store.local import translate
 
+_SCRATCH = ".scratch"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a run works. `package` is the child's current directory; `journal` is where its events are spooled."""
+    """Where a run works. `package` is the child's current directory; `journal` is where its events are spooled.
+
+    `scratch` is a folder for what a mount needs.
+    """
 
     package: str
     journal: str
+    scratch: str
 
 
 @contextmanager
@@ -34,10 +40,13 @@ def place(cache: str, run: str, name: str, *, keep: bool) -> Iterator[Place]:
         lock = _lock(root + ".lock")
         os.mkdir(root, 0o700)
         os.mkdir(os.path.join(root, name), 0o777)
+        os.mkdir(os.path.join(root, _SCRATCH), 0o700)
     except OSError as error:
         raise translate(error, root) from error
     try:
-        yield Place(os.path.join(root, name), os.path.join(root, ".events.jsonl"))
+        yield Place(
+            os.path.join(root, name), os.path.join(root, ".events.jsonl"), os.path.join(root, _SCRATCH)
+        )
     finally:
         if not keep:
             remove(root)

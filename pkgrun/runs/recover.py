@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 
 from pkgrun.errors import Bug, PermissionDenied, PkgrunError
 from pkgrun.packages.contract import RESULTS_FILE
-from pkgrun.records import Heartbeat, Intent, Outcome, RunError, RunRecord, VersionRecord
+from pkgrun.records import DatasetRecord, Heartbeat, Intent, Outcome, RunError, RunRecord, VersionRecord
 from pkgrun.runs.here import dead
 from pkgrun.runs.results import results, run_error, run_record
-from pkgrun.store import numbers, operations
+from pkgrun.store import numbers, operations, registry
 from pkgrun.store.operations import key
 from pkgrun.store.root import Store
 
@@ -44,10 +44,12 @@ def settle(store: Store, run: str) -> RunRecord:
 
 def carry_out(store: Store, intent: Intent, outcome: Outcome) -> RunRecord:
     """Do what was decided: the number, then what is written for reading."""
-    version: VersionRecord | None = None
+    made: VersionRecord | DatasetRecord | None = None
     if outcome.decision == "COMMIT" and outcome.entry is not None:
-        version = numbers.take(store.backend, outcome.entry, intent.head)
-    record = run_record(intent, outcome, version)
+        made = numbers.take(store.backend, outcome.entry, intent.head)
+    elif outcome.decision == "COMMIT" and outcome.dataset is not None:
+        made = registry.take(store.backend, outcome.dataset, intent.head)
+    record = run_record(intent, outcome, made)
     try:
         if vendor := results(record, store.url):
             store.backend.write(key(record.run, RESULTS_FILE), vendor.to_bytes())

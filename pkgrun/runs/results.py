@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pkgrun.errors import PkgrunError
 from pkgrun.records import (
+    DatasetRecord,
     Decision,
     Facts,
     Heartbeat,
@@ -31,7 +32,10 @@ STATUS: dict[Decision, Status] = {
 
 
 def run_record(
-    intent: Intent, outcome: Outcome | None, version: VersionRecord | None, heartbeat: Heartbeat | None = None
+    intent: Intent,
+    outcome: Outcome | None,
+    made: VersionRecord | DatasetRecord | None,
+    heartbeat: Heartbeat | None = None,
 ) -> RunRecord:
     """All that is known of a run; of one that is still open, as its last sign of life tells."""
     entry = outcome.entry if outcome else None
@@ -41,14 +45,16 @@ def run_record(
         kind=intent.kind,
         status=STATUS[outcome.decision] if outcome else heartbeat.status if heartbeat else "scheduled",
         package=intent.package,
-        version=version.version if version else None,
+        version=made.version if isinstance(made, VersionRecord) else None,
+        dataset=intent.dataset,
+        number=made.number if isinstance(made, DatasetRecord) else None,
         parent=request.base if request else None,
         created=intent.created,
         by=intent.by,
         phase=None if outcome or not heartbeat else heartbeat.phase,
         request=request,
         input=request.tree if request else None,
-        output=entry.tree if entry else None,
+        output=entry.tree if entry else outcome.dataset.tree if outcome and outcome.dataset else None,
         git=entry.git if entry else None,
         error=outcome.error if outcome else None,
         facts=outcome.facts if outcome else None,
@@ -57,7 +63,7 @@ def run_record(
 
 def results(record: RunRecord, store: str) -> Results | None:
     """The results of a run that has ended, under the vendor's names; None of an import or of an open run."""
-    if record.request is None or not record.final:
+    if record.request is None or record.package is None or not record.final:
         return None
     request, facts = record.request, record.facts or _no_facts(record)
     kept = facts.snapshot is not None

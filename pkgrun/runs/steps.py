@@ -11,24 +11,25 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pkgrun.datasets.mount import mount as mount_data
 from pkgrun.errors import Damaged, DataInvalid, NotFound, SecretFound, UsageError, UserCodeFailed
 from pkgrun.observe import Progress
 from pkgrun.packages import contract
 from pkgrun.packages.sources import produced
-from pkgrun.records import Blob, Changes, Data, FileList, RunError, Tree
+from pkgrun.records import Blob, Changes, FileList, RunError, Tree
 from pkgrun.records import Environment as EnvironmentRecord
 from pkgrun.records import Exit as ExitRecord
 from pkgrun.records import Usage as UsageRecord
 from pkgrun.runs.course import Course
+from pkgrun.runs.data import Given
 from pkgrun.runs.order import Order
 from pkgrun.runs.place import Place
 from pkgrun.runs.verdict import verdict
-from pkgrun.store import trees
+from pkgrun.store import intake, trees
 from pkgrun.store.checkout import checkout
-from pkgrun.store.objects import shown
+from pkgrun.store.files import shown
+from pkgrun.store.intake import Ingested
 from pkgrun.store.root import Store
-from pkgrun.store.trees import Entry, Ingested
+from pkgrun.store.trees import Entry
 from pkgrun.worker import environment as environments
 from pkgrun.worker import requirements, supervisor
 from pkgrun.worker.environment import Environment
@@ -71,34 +72,6 @@ def _make(package: str, folder: str) -> None:
         raise UsageError(
             f"the run's folder {folder!r} cannot be made in the package: {reason}",
             hint=f"name another with {contract.ARTIFACTS_DIRECTORY}",
-        )
-
-
-def mount(store: Store, order: Order, at: Place, course: Course) -> None:
-    """Put the dataset where the pipeline expects it, and keep a snapshot if one is asked for."""
-    course.enter("mount")
-    wanted = order.request.save_training_data
-    mounted = mount_data(
-        order.source,
-        os.path.join(at.package, order.plan.pipeline.data),
-        keep=store.objects if wanted else None,
-        report=lambda done, total: course.observe(Progress("data", done, total, "bytes")),
-    )
-    content = mounted.content
-    course.snapshot = content.tree if wanted else None
-    if order.source is None:
-        return
-    course.data = Data(
-        source=order.source.label,
-        tree=content.tree,
-        mount=mounted.method,
-        attested=True,
-        unstable=FileList.of([shown(path) for path in content.unstable]),
-    )
-    if content.unstable:
-        course.warn(
-            f"{len(content.unstable)} files of the dataset changed while they were copied, "
-            f"{shown(content.unstable[0])} among them; the digest is of what was copied"
         )
 
 
@@ -158,8 +131,10 @@ def _same_python(asked: str, version: str) -> bool:
     return f"{version}.".startswith(f"{asked}.")
 
 
-def call(order: Order, at: Place, course: Course, environment: Environment, stop: Stop) -> Exit:
-    """Run the package's code in a process of its own."""
+def call(
+    store: Store, order: Order, at: Place, course: Course, environment: Environment, given: Given, stop: Stop
+) -> Exit:
+    """Run the package's code in a process of its own, while the dataset is hashed."""
     course.enter("start")
     variables, course.inherited = child_environment(
         host=os.environ,
@@ -182,7 +157,10 @@ def call(order: Order, at: Place, course: Course, environment: Environment, stop
         timeout=order.request.timeout,
         grace=order.grace,
         mask=Masker(order.secrets.values()),
+        overlay=given.overlay,
+        readonly=(Path(store.backend.url),) if given.overlay and store.backend.capabilities.paths else (),
     )
+    given.witness()
     ended = supervisor.run(job, observer=course.observe, stop=stop)
     course.exit = ExitRecord(reason=ended.reason, code=ended.code, signal=ended.signal)
     course.usage = UsageRecord(
@@ -191,9 +169,15 @@ def call(order: Order, at: Place, course: Course, environment: Environment, stop
     return ended
 
 
-def judge(order: Order, at: Place, ended: Exit) -> RunError | None:
+def judge(order: Order, at: Place, given: Given, ended: Exit) -> RunError | None:
     """Whether the package's code failed."""
-    return verdict(ended, workdir=at.package, timeout=order.request.timeout, dataset=order.source is not None)
+    return verdict(
+        ended,
+        workdir=at.package,
+        timeout=order.request.timeout,
+        dataset=order.dataset is not None,
+        overlay=given.overlay is not None,
+    )
 
 
 def collect_artifacts(store: Store, order: Order, at: Place, course: Course) -> RunError | None:
@@ -203,7 +187,7 @@ def collect_artifacts(store: Store, order: Order, at: Place, course: Course) -> 
     if not os.path.isdir(folder) or os.path.islink(folder):
         return None
     mask = Masker(order.secrets.values())
-    taken = trees.ingest(folder, store.objects, watch=_watch(order, mask), lenient=True)
+    taken = intake.ingest(folder, store.objects, watch=_watch(order, mask), lenient=True)
     for reason in taken.refused[:10]:
         course.warn(f"an artifact was left out: {mask.text(reason)}")
     course.artifacts = taken.tree
@@ -224,7 +208,7 @@ def collect_package(store: Store, order: Order, at: Place, course: Course) -> Tr
     before = dict(trees.walk(store.objects, order.base.tree.digest))
     hidden = set(order.plan.folders) | set(_scaffold(order, at, before))
     try:
-        taken = trees.ingest(
+        taken = intake.ingest(
             at.package,
             store.objects,
             keep=lambda path, folder: path not in hidden and produced(path, folder),
@@ -239,7 +223,6 @@ def collect_package(store: Store, order: Order, at: Place, course: Course) -> Tr
         return RunError(kind=UserCodeFailed.kind, message=message, hint=error.hint, phase="collect")
     if leak := _leak(taken, mask, ""):
         return leak
-    store.objects.flush()
     course.changes = changes(store, order.base.tree.digest, taken.tree.digest)
     if not (course.changes.changed.count or course.changes.added.count):
         course.warn(

@@ -6,12 +6,15 @@ import re
 import signal
 
 from pkgrun.errors import Killed, TimedOut, UserCodeFailed
+from pkgrun.packages import contract
 from pkgrun.records import Decision, RunError
 from pkgrun.worker.supervisor import Exit
 
 
-def verdict(ended: Exit, *, workdir: str, timeout: float | None, dataset: bool) -> RunError | None:
-    """Why the run makes no version, or None if it may."""
+def verdict(
+    ended: Exit, *, workdir: str, timeout: float | None, dataset: bool, overlay: bool = False
+) -> RunError | None:
+    """Why the run makes no version, or None if it may. `overlay`: that is how the dataset was put there."""
     if ended.reason == "finished":
         return None
     if ended.reason == "timed-out":
@@ -25,15 +28,15 @@ def verdict(ended: Exit, *, workdir: str, timeout: float | None, dataset: bool) 
         return RunError(
             kind=Killed.kind, message=f"somebody stopped it, in {_phase(ended)}", phase=ended.phase
         )
-    return _users(ended, workdir=workdir, dataset=dataset)
+    return _users(ended, workdir=workdir, dataset=dataset, overlay=overlay)
 
 
-def _users(ended: Exit, *, workdir: str, dataset: bool) -> RunError:
+def _users(ended: Exit, *, workdir: str, dataset: bool, overlay: bool) -> RunError:
     failure = ended.failure
     return RunError(
         kind=UserCodeFailed.kind,
         message=f"{_phase(ended)} {_what(ended)}",
-        hint=_advice(ended, dataset=dataset),
+        hint=(_seam(ended, workdir) if overlay else None) or _advice(ended, dataset=dataset),
         phase=failure.phase if failure else ended.phase,
         # The work directory is gone when this is read: paths in it are shown as the package's own.
         traceback=failure.traceback.replace(workdir + "/", "") if failure else None,
@@ -52,6 +55,15 @@ def _advice(ended: Exit, *, dataset: bool) -> str | None:
     if failure and failure.type == "ModuleNotFoundError":
         return "name what it needs in requirements.txt; with --environment current, install it here"
     return _HINTS.get(ended.reason)
+
+
+def _seam(ended: Exit, workdir: str) -> str | None:
+    """What to do where an overlay is not quite a folder: a line of the traceback tells the error and the place."""
+    if ended.failure is None:
+        return None
+    text = f"{ended.failure.message}\n{ended.failure.traceback}".replace(workdir + "/", "")
+    lines = [line for line in text.splitlines() if _IN_DATA.search(line)]
+    return next((advice for error, advice in _SEAMS.items() if any(map(error.search, lines))), None)
 
 
 def _what(ended: Exit) -> str:
@@ -75,6 +87,21 @@ _HINTS = {
     "exited": "train() and save() have to return",
     "out-of-memory": "use a smaller dataset or batch, or a machine with more memory",
     "signalled": "a crash in a compiled library, or somebody's kill",
+}
+
+_FOLDERS = "|".join((contract.DATA, contract.EVALUATION_DATA, contract.DATASET))
+_IN_DATA = re.compile(rf"""["'](\./)?({_FOLDERS})["'/]|(^|[\s(=])(\./)?({_FOLDERS})/""")
+_SEAMS = {
+    re.compile(r"\[Errno 18\]|Invalid cross-device link"): (
+        "the data is an overlay, which renames no folder of the dataset and nothing across its border; "
+        "--mount copy gives a plain folder"
+    ),
+    re.compile(r"\[Errno 16\]|Device or resource busy"): (
+        "the data is an overlay, which itself stays where it is; --mount copy gives a plain folder"
+    ),
+    re.compile(r"\[Errno (1|13|75)\]|Permission denied|Operation not permitted|Value too large"): (
+        "the data is an overlay, where files keep the dataset's owners and modes; --mount copy gives your own"
+    ),
 }
 
 

@@ -1,5 +1,5 @@
 """The content-addressed store. It keeps bytes, trees, decisions and numbers; it knows nothing of packages or runs.
 
 `schemas/README.md` describes what it writes and why. Everything goes through two calls, tree in
-(`trees.ingest`) and tree out (`trees.checkout`), and one primitive, `Backend.create`.
+(`intake.ingest`) and tree out (`trees.checkout`), and one primitive, `Backend.create`.
 """

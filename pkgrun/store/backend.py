@@ -19,7 +19,9 @@ class Capabilities:
     """What a backend can do, declared so that nobody has to guess."""
 
     rename: bool
-    """A blob may be written before its key is known."""
+    """A blob may be written before its key is known; else `Backend.upload` has to be told the key."""
+    paths: bool
+    """Its keys are files of this machine, below the directory `Backend.url`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,12 @@ class Backend(Protocol):
     def write(self, key: str, data: bytes) -> None:
         """Write or replace a derived record. Readers see the old or the new one; it MAY be lost in a power cut."""
 
-    def upload(self) -> Upload:
-        """Begin a blob."""
+    def upload(self, key: str | None = None) -> Upload:
+        """Begin a blob.
+
+        Args:
+            key: what it will be published under. MAY be missing only where the backend can `rename`.
+        """
 
     def flush(self, reused: Collection[str] = ()) -> None:
         """Make every published blob visible and durable, and those that others published under the keys `reused`.
@@ -89,6 +95,9 @@ class Backend(Protocol):
 
     def list(self, prefix: str) -> Iterator[str]:
         """The names one level below `prefix` (a folder's key without a slash at its end), in no order."""
+
+    def walk(self, prefix: str) -> Iterator[str]:
+        """Every key below `prefix`, however deep, in no order."""
 
     def delete(self, key: str) -> None:
         """Remove a key; no error if it is gone."""

@@ -5,15 +5,25 @@ Links are made last and files are created, never opened, so nothing that the tre
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 
 from pkgrun.errors import Conflict, Damaged, PkgrunError, UsageError
 from pkgrun.store import fresh, names, trees
+from pkgrun.store.files import shown
+from pkgrun.store.index import Place
 from pkgrun.store.local import translate, write_all
-from pkgrun.store.objects import Objects, shown
+from pkgrun.store.objects import SMALL, Objects
 from pkgrun.store.parallel import each
 from pkgrun.store.trees import Entry
+
+_BATCH = 20_000
+"""Entries that are looked up and written at a time, so that memory does not grow with the tree."""
+_READ = 2 << 20
+_GAP = 1 << 16
+"""Bytes of a pack that are read at once, and that may be read in vain between two files."""
 
 
 def checkout(
@@ -35,24 +45,79 @@ def checkout(
             then not to be used.
         PermissionDenied, Temporary: the system refuses a file.
     """
-    files: list[tuple[str, Entry]] = []
     links: list[tuple[str, Entry]] = []
-    for path, entry in _kept(objects, digest, frozenset(skip)):
-        if entry.kind == "symlink" and names.leaves(path.count("/"), entry.target):
-            raise Damaged(f"the tree {digest} holds a link that leads out of it: {shown(path)}")
-        if entry.kind == "dir":
-            fresh.folder(os.path.join(target, path))
+    entries = _kept(objects, digest, frozenset(skip))
+    while batch := list(itertools.islice(entries, _BATCH)):
+        files: list[tuple[str, Entry]] = []
+        for path, entry in batch:
+            if entry.kind == "symlink" and names.leaves(path.count("/"), entry.target):
+                raise Damaged(f"the tree {digest} holds a link that leads out of it: {shown(path)}")
+            if entry.kind == "dir":
+                fresh.folder(os.path.join(target, path))
+            else:
+                (files if entry.kind == "file" else links).append((path, entry))
+        _write_files(objects, files, target, progress)
+    for path, entry in links:
+        fresh.link(entry.target, os.path.join(target, path))
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Neighbours in one pack, read at once."""
+
+    pack: str
+    start: int
+    end: int
+    files: list[tuple[int, str, Entry]]
+
+
+def _write_files(
+    objects: Objects, files: list[tuple[str, Entry]], target: str, progress: Callable[[int], object]
+) -> None:
+    placed: list[tuple[Place, str, Entry]] = []
+    alone: list[tuple[str, Entry]] = []
+    for path, entry in files:
+        place = objects.place(entry.digest) if entry.bytes < SMALL else None
+        if place is None or place.length != entry.bytes:
+            alone.append((path, entry))
         else:
-            (files if entry.kind == "file" else links).append((path, entry))
+            placed.append((place, path, entry))
 
     def write(item: tuple[str, Entry]) -> None:
         path, entry = item
         write_file(objects, entry, os.path.join(target, path))
         progress(entry.bytes)
 
-    each(write, files)
-    for path, entry in links:
-        fresh.link(entry.target, os.path.join(target, path))
+    def unpack(stretch: _Stretch) -> None:
+        data = memoryview(objects.part(Place(stretch.pack, stretch.start, stretch.end - stretch.start)))
+        for at, path, entry in stretch.files:
+            part = data[at - stretch.start : at - stretch.start + entry.bytes]
+            objects.verify(entry.digest, part, stretch.pack)
+            fresh.written(os.path.join(target, path), part, executable=entry.executable)
+        progress(sum(entry.bytes for _, _, entry in stretch.files))
+
+    each(unpack, list(_stretches(placed)), run=1)
+    each(write, alone, run=1)
+
+
+def _stretches(placed: list[tuple[Place, str, Entry]]) -> Iterator[_Stretch]:
+    placed.sort(key=lambda item: item[0])
+    current: _Stretch | None = None
+    for place, path, entry in placed:
+        end = place.offset + place.length
+        if (
+            current is None
+            or current.pack != place.pack
+            or place.offset > current.end + _GAP
+            or end - current.start > _READ
+        ):
+            if current is not None:
+                yield current
+            current = _Stretch(place.pack, place.offset, end, [])
+        current.end = max(current.end, end)
+        current.files.append((place.offset, path, entry))
+    if current is not None:
+        yield current
 
 
 def new_folder(path: str) -> None:

@@ -20,7 +20,6 @@ from pkgrun.store.backend import RECORD_LIMIT, Capabilities, Stat, Upload
 from pkgrun.store.parallel import each
 
 CHUNK = 1 << 20
-_PENDING_LIMIT = 2000
 _READ_LIMIT = 1 << 26
 """Bytes that are read at once. Records stay far below; whoever expects more reads a range, or streams."""
 
@@ -50,7 +49,7 @@ def translate(error: OSError, path: str) -> PkgrunError:
     return Temporary(f"{path}: {reason}", hint=hint)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write all of it: on a disk that is almost full, a write may take a part and say so only by its count."""
     view = memoryview(data)
     while view:
@@ -103,8 +102,7 @@ class LocalUpload:
             write_all(self._descriptor, chunk)
 
     def publish(self, key: str) -> None:
-        os.close(self._descriptor)
-        self._backend.pend(self._path, key)
+        self._backend.adopt(self._path, self._descriptor, key)
 
     def discard(self) -> None:
         os.close(self._descriptor)
@@ -114,12 +112,12 @@ class LocalUpload:
 class LocalBackend:
     """Keys are files below `root`."""
 
-    capabilities = Capabilities(rename=True)
+    capabilities = Capabilities(rename=True, paths=True)
 
     def __init__(self, root: Path) -> None:
         self.root = os.fspath(root)
         self.url = self.root
-        self._pending: dict[str, str] = {}
+        self._unsynced: set[str] = set()
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._broken = False
@@ -231,49 +229,46 @@ class LocalBackend:
                 os.mkdir(path)
         _sync(os.path.dirname(path))
 
-    def upload(self) -> Upload:
+    def upload(self, key: str | None = None) -> Upload:
         return LocalUpload(self)
 
-    def pend(self, temporary: str, key: str) -> None:
-        """Take over a written blob; it is synced and renamed together with others."""
+    def adopt(self, temporary: str, descriptor: int, key: str) -> None:
+        """Take over a written blob: sync it and give it its name; the name is durable after `flush`."""
+        target = self._path(key)
+        try:
+            with _translated(target):
+                self._check_whole()
+                os.fsync(descriptor)
+                self._make_folder(os.path.dirname(target))
+                os.rename(temporary, target)
+        except PkgrunError:
+            self._broken = True
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+        finally:
+            os.close(descriptor)
         with self._lock:
-            duplicate = self._pending.setdefault(key, temporary) != temporary
-            full = len(self._pending) >= _PENDING_LIMIT
-        if duplicate:
-            os.unlink(temporary)
-        if full:
-            self.flush()
+            self._unsynced.add(os.path.dirname(target))
+
+    def _check_whole(self) -> None:
+        # An fsync that failed once may say yes the next time and still have lost the bytes.
+        if self._broken:
+            raise Temporary(f"{self.root}: an earlier write failed", hint="open the store again")
 
     def flush(self, reused: Collection[str] = ()) -> None:
+        with self._lock:
+            folders = self._unsynced | {os.path.dirname(self._path(key)) for key in reused}
         # A second caller waits: when it returns, what it had published is durable too.
         with self._flushing, _translated(self.root):
-            if self._broken:
-                raise Temporary(f"{self.root}: an earlier write failed", hint="open the store again")
-            # An fsync that failed once may say yes the next time and still have lost the bytes.
-            self._broken = True
-            with self._lock:
-                batch = list(self._pending.items())
+            self._check_whole()
             try:
-                self._publish(batch, reused)
+                each(_sync, sorted(folders), run=1)
             except OSError:
-                for _, temporary in batch:
-                    with suppress(OSError):
-                        os.unlink(temporary)
+                self._broken = True
                 raise
-            with self._lock:
-                for key, _ in batch:
-                    del self._pending[key]
-            self._broken = False
-
-    def _publish(self, batch: list[tuple[str, str]], reused: Collection[str]) -> None:
-        each(_sync, [temporary for _, temporary in batch], run=1)
-        folders = {os.path.dirname(self._path(key)) for key, _ in batch}
-        for folder in folders:
-            self._make_folder(folder)
-        for key, temporary in batch:
-            os.rename(temporary, self._path(key))
-        folders |= {os.path.dirname(self._path(key)) for key in reused}
-        each(_sync, sorted(folders), run=1)
+        with self._lock:
+            self._unsynced -= folders
 
     def list(self, prefix: str) -> Iterator[str]:
         with _translated(self._path(prefix)):
@@ -282,6 +277,20 @@ class LocalBackend:
             except (FileNotFoundError, NotADirectoryError):
                 return
         yield from (name for name in names if not name.startswith("."))
+
+    def walk(self, prefix: str) -> Iterator[str]:
+        waiting = [prefix]
+        while waiting:
+            folder = waiting.pop()
+            with _translated(self._path(folder)):
+                try:
+                    with os.scandir(self._path(folder)) as found:
+                        entries = [entry for entry in found if not entry.name.startswith(".")]
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                below = {f"{folder}/{entry.name}": entry.is_dir(follow_symlinks=False) for entry in entries}
+            waiting += [key for key, is_folder in below.items() if is_folder]
+            yield from (key for key, is_folder in below.items() if not is_folder)
 
     def delete(self, key: str) -> None:
         with _translated(self._path(key)), suppress(FileNotFoundError):

@@ -1,52 +1,53 @@
 """Blobs by content: streamed in, verified out. A blob is never whole in memory unless it is small.
 
-Every blob lies at `objects/<aa>/<sha256>`. (Packs, which hold small blobs, are reserved in the format.)
+A blob of a mebibyte or more lies at `objects/<aa>/<sha256>`, smaller ones in packs.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import stat as mode
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from pkgrun.errors import Damaged, DataInvalid, NotFound
+from pkgrun.errors import Damaged, NotFound, Temporary
 from pkgrun.records import Blob
 from pkgrun.store.backend import Backend, Upload
-from pkgrun.store.local import CHUNK, translate
+from pkgrun.store.files import Taken, Watch, nothing, shown, take
+from pkgrun.store.index import Index, Place
+from pkgrun.store.packs import SIZE, Filling
+from pkgrun.store.packs import key_of as key_of_pack
+from pkgrun.store.sending import Sender, write
 
 SMALL = 1 << 20
-"""Bytes up to which a blob is read at once."""
-
-Watch = Callable[[], Callable[[bytes], bool]]
-"""Makes a watcher for one file: it is fed the bytes in order and says True once they hold what must not be kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A file as it was read. `stable`: nothing changed it meanwhile. `flagged`: it was not kept, a watcher said so."""
-
-    digest: str
-    size: int
-    stable: bool
-    flagged: bool = False
+"""Bytes from which on a blob is an object of its own; smaller ones are read at once, and go into packs."""
 
 
 class Sink(Protocol):
     """Where a tree goes: into a store, or only through the hash."""
 
-    def take(self, path: str, watch: Watch | None = None, *, known: bool = False) -> Taken:
-        """Read one regular file; `known`: it is probably there already."""
+    def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
+        """Keep small blobs, each with its SHA-256."""
 
-    def put(self, data: bytes) -> Blob:
-        """Keep bytes that are at hand."""
+    def take(self, path: str, watch: Watch | None = None, *, known: bool = False) -> Taken:
+        """Read a large file and keep it; `known`: it is probably there already."""
+
+    def node(self, data: bytes) -> Blob:
+        """Keep a directory; all that it refers to has been taken."""
+
+    def holds(self, digest: str, size: int) -> bool:
+        """Whether taking it would change nothing: a blob, or a directory and all below it."""
 
 
 def digest_of(data: bytes) -> str:
     """`sha256:…` of bytes."""
-    return "sha256:" + hashlib.sha256(data).hexdigest()
+    return digest_and_raw(data)[0]
+
+
+def digest_and_raw(data: bytes) -> tuple[str, bytes]:
+    """The same, and its 32 bytes."""
+    hasher = hashlib.sha256(data)
+    return "sha256:" + hasher.hexdigest(), hasher.digest()
 
 
 def key_of(digest: str) -> str:
@@ -55,146 +56,193 @@ def key_of(digest: str) -> str:
     return f"objects/{value[:2]}/{value}"
 
 
-def open_regular(path: str) -> int:
-    """A descriptor for reading a regular file, never a link, and never waiting for a pipe's other end.
-
-    Raises:
-        DataInvalid: it is none (any more).
-        NotFound, PermissionDenied, Temporary: as the system says.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise vanished(path) from error
-    except OSError as error:
-        raise translate(error, shown(path)) from error
-    if not mode.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise DataInvalid(f"{shown(path)} is not a regular file")
-    return descriptor
-
-
-def vanished(path: str) -> NotFound:
-    """What is said of something that was there a moment ago."""
-    return NotFound(f"{shown(path)} vanished while it was read", hint="run again when nobody writes there")
-
-
-def _size(path: str) -> int:
-    try:
-        return os.lstat(path).st_size
-    except FileNotFoundError as error:
-        raise vanished(path) from error
-    except OSError as error:
-        raise translate(error, shown(path)) from error
-
-
-def shown(path: str) -> str:
-    """A path that can be printed, whatever bytes it is made of."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def take(path: str, consume: Callable[[bytes], object], watch: Watch | None = None) -> Taken:
-    """Read a file once, in pieces: hash each, hand each to `consume`."""
-    descriptor = open_regular(path)
-    try:
-        before = os.fstat(descriptor)
-        watcher = watch() if watch else None
-        hasher, size, flagged = hashlib.sha256(), 0, False
-        while chunk := os.read(descriptor, CHUNK):
-            hasher.update(chunk)
-            size += len(chunk)
-            flagged = flagged or (watcher is not None and watcher(chunk))
-            if not flagged:
-                consume(chunk)
-        after = os.fstat(descriptor)
-    except OSError as error:
-        raise translate(error, shown(path)) from error
-    finally:
-        os.close(descriptor)
-    stable = (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, size)
-    return Taken("sha256:" + hasher.hexdigest(), size, stable, flagged)
-
-
-def _nothing(chunk: bytes) -> None:
-    pass
-
-
 class Hashing:
     """A sink that keeps nothing."""
 
     def take(self, path: str, watch: Watch | None = None, *, known: bool = False) -> Taken:
-        return take(path, _nothing, watch)
+        return take(path, nothing, watch)
 
-    def put(self, data: bytes) -> Blob:
+    def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
+        pass
+
+    def node(self, data: bytes) -> Blob:
         return Blob(digest=digest_of(data), bytes=len(data))
+
+    def holds(self, digest: str, size: int) -> bool:
+        return True
 
 
 class Objects:
-    """The blobs of one store."""
+    """The blobs of one store, for one operation; `apart` gives another its own.
 
-    def __init__(self, backend: Backend) -> None:
+    Directories are published after all else, so that one that is in the store is there with all below it.
+    """
+
+    def __init__(self, backend: Backend, cache: str | None = None, *, index: Index | None = None) -> None:
         self._backend = backend
+        self._index = index or Index(backend, cache)
+        self._sender = Sender(backend, self._index)
+        self._lock = threading.Lock()
+        self._blobs, self._nodes = Filling(), Filling()
+        self._ahead = False
         self._known: set[str] = set()
         self._reused: set[str] = set()
 
+    def apart(self, backend: Backend) -> Objects:
+        """The same blobs, for another operation."""
+        return Objects(backend, index=self._index)
+
     def flush(self) -> None:
         """Make all that was put durable, also what was found there: its writer may not have come so far yet."""
-        reused = self._reused.copy()
-        self._backend.flush({key_of(digest) for digest in reused})
-        self._reused -= reused
+        with self._lock:
+            nodes, self._nodes = self._nodes, Filling()
+            if (
+                not self._ahead and nodes.size + self._blobs.size <= SIZE
+            ):  # in one pack, which is there or not
+                nodes.join(self._blobs)
+                self._blobs = Filling()
+        self._send_blobs()
+        self._send(nodes)
+        self._settle()
 
-    def _holds(self, digest: str) -> bool:
+    def _send(self, filled: Filling) -> None:
+        if filled:
+            self._ahead = True
+            self._sender.send(filled)
+
+    def _settle(self) -> None:
+        """All that was sent has arrived and is durable."""
+        self._sender.wait()
+        reused = self._reused.copy()
+        self._backend.flush(reused)
+        self._reused -= reused
+        self._ahead = False
+
+    def holds(self, digest: str, size: int) -> bool:
+        """Whether a blob is here already; it is then part of this operation."""
+        if size < SMALL:
+            return self._holds_small(bytes.fromhex(digest[7:]))
+        return self._holds_object(digest)
+
+    def _pending(self, raw: bytes) -> bytes | None:
+        for filling in (self._blobs, self._nodes, *self._sender.underway()):
+            if (data := filling.get(raw)) is not None:
+                return data
+        return None
+
+    def _holds_small(self, raw: bytes) -> bool:
+        if self._pending(raw) is not None:
+            return True
+        place = self._index.find(raw)
+        if place is not None:
+            self._reused.add(key_of_pack(place.pack))
+        return place is not None
+
+    def _holds_object(self, digest: str) -> bool:
         if digest not in self._known:
             if self._backend.stat(key_of(digest)) is None:
                 return False
             self._known.add(digest)
-            self._reused.add(digest)
+            self._reused.add(key_of(digest))
         return True
 
     def put(self, data: bytes) -> Blob:
         """Keep bytes."""
-        blob = Blob(digest=digest_of(data), bytes=len(data))
-        self._keep(blob.digest, data)
+        digest, raw = digest_and_raw(data)
+        blob = Blob(digest=digest, bytes=len(data))
+        if len(data) < SMALL:
+            self.keep([(raw, data)])
+        elif not self._holds_object(blob.digest):
+            upload = self._backend.upload(key_of(blob.digest))
+            write(upload, data)
+            self._publish(upload, blob.digest)
         return blob
 
-    def _keep(self, digest: str, data: bytes) -> None:
-        if not self._holds(digest):
-            upload = self._backend.upload()
-            try:
-                upload.write(data)
-            except BaseException:
-                upload.discard()
-                raise
-            self._publish(upload, digest)
+    def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
+        """Keep small blobs, each with its SHA-256."""
+        pending = self._sender.underway()
+        new = [blob for blob in blobs if not any(blob[0] in filling for filling in pending)]
+        there = self._index.find_all([raw for raw, _ in new])
+        self._reused.update(key_of_pack(place.pack) for place in there.values())
+        full = None
+        with self._lock:
+            for raw, data in new:
+                if raw in there or raw in self._nodes:
+                    continue
+                self._blobs.add(raw, data)
+            if self._blobs.size >= SIZE:
+                full, self._blobs = self._blobs, Filling()
+        if full is not None:
+            self._send(full)
+
+    def node(self, data: bytes) -> Blob:
+        """Keep a directory, all of whose content has been put or taken before."""
+        if len(data) >= SMALL:
+            self._send_blobs()
+            return self.put(data)
+        digest, raw = digest_and_raw(data)
+        full = None
+        if not self._holds_small(raw):
+            with self._lock:
+                self._nodes.add(raw, data)
+                if self._nodes.size >= SIZE:
+                    full, self._nodes = self._nodes, Filling()
+        if full is not None:
+            self._send_blobs()
+            self._send(full)
+        return Blob(digest=digest, bytes=len(data))
+
+    def _send_blobs(self) -> None:
+        with self._lock:
+            blobs, self._blobs = self._blobs, Filling()
+        self._send(blobs)
+        self._settle()
 
     def _publish(self, upload: Upload, digest: str) -> None:
+        self._ahead = True
         upload.publish(key_of(digest))
         self._known.add(digest)
 
     def take(self, path: str, watch: Watch | None = None, *, known: bool = False) -> Taken:
-        """Keep a file: a small one by way of memory, a large one hashed while it is written.
+        """Keep a file that is an object of its own, hashed while it is written.
 
-        `known` says that the store probably has it, so that a large one is read before anything is written.
+        `known` says that the store probably has it, so that it is read before anything is written.
+
+        Raises:
+            Temporary: it changed while it was read a second time.
         """
-        if known and (taken := take(path, _nothing, watch)) and self._holds(taken.digest):
-            return taken
-        if _size(path) < SMALL:
-            pieces: list[bytes] = []
-            taken = take(path, pieces.append, watch)
-            if not taken.flagged:
-                self._keep(taken.digest, b"".join(pieces))
-            return taken
+        if known or not self._backend.capabilities.rename:
+            taken = take(path, nothing, watch)
+            if taken.flagged or self.holds(taken.digest, taken.size):
+                return taken
+            if not self._backend.capabilities.rename:
+                return self._send_known(path, taken)
+        return self._take_large(path, watch)
+
+    def _take_large(self, path: str, watch: Watch | None) -> Taken:
         upload = self._backend.upload()
         try:
             taken = take(path, upload.write, watch)
         except BaseException:
             upload.discard()
             raise
-        if taken.flagged or self._holds(taken.digest):
+        if taken.flagged or self._holds_object(taken.digest):
             upload.discard()
         else:
             self._publish(upload, taken.digest)
         return taken
+
+    def _send_known(self, path: str, taken: Taken) -> Taken:
+        """Where a blob's name must be known before it is sent, it is read twice, and must be the same."""
+        upload = self._backend.upload(key_of(taken.digest))
+        try:
+            again = take(path, upload.write)
+            _check_same(path, taken, again)
+        except BaseException:
+            upload.discard()
+            raise
+        self._publish(upload, taken.digest)
+        return taken._replace(stable=taken.stable and again.stable)
 
     def read(self, digest: str) -> bytes:
         """A small blob, verified.
@@ -202,9 +250,9 @@ class Objects:
         Raises:
             Damaged: it is missing or its bytes are others.
         """
-        data = b"".join(self._chunks(digest))
-        if digest_of(data) != digest:
-            raise _damaged(digest)
+        data = self._pending(bytes.fromhex(digest[7:]))
+        if data is None:
+            data = b"".join(self.stream(digest))
         return data
 
     def stream(self, digest: str) -> Iterator[bytes]:
@@ -214,23 +262,61 @@ class Objects:
             Damaged: it is missing or its bytes are others.
         """
         hasher = hashlib.sha256()
-        for chunk in self._chunks(digest):
+        place = self.place(digest)
+        for chunk in self._object(digest) if place is None else [self.part(place)]:
             hasher.update(chunk)
             yield chunk
         if "sha256:" + hasher.hexdigest() != digest:
-            raise _damaged(digest)
+            raise _damaged(digest, place)
 
-    def _chunks(self, digest: str) -> Iterator[bytes]:
+    def place(self, digest: str) -> Place | None:
+        """Which pack a blob lies in; None of one that is an object of its own, or missing."""
+        return self._index.find(bytes.fromhex(digest[7:]))
+
+    def part(self, place: Place) -> bytes:
+        """Bytes of a pack, not verified.
+
+        Raises:
+            Damaged: there are none.
+        """
+        try:
+            return self._backend.read(key_of_pack(place.pack), place.offset, place.length)
+        except NotFound as error:
+            raise _missing(key_of_pack(place.pack)) from error
+
+    def verify(self, digest: str, data: memoryview, pack: str) -> None:
+        """Raises:
+        Damaged: the bytes do not have the digest.
+        """
+        if hashlib.sha256(data).hexdigest() != digest[7:]:
+            raise _damaged(digest, Place(pack, 0, len(data)))
+
+    def _object(self, digest: str) -> Iterator[bytes]:
         try:
             yield from self._backend.stream(key_of(digest))
         except NotFound as error:
-            raise Damaged(
-                f"the store lacks the object {digest}", hint="restore it from a copy of the store"
-            ) from error
+            # Whoever published it may have done so after we looked which packs there are.
+            self._index.refresh()
+            place = self.place(digest)
+            if place is None:
+                raise _missing(digest) from error
+            yield self.part(place)
 
 
-def _damaged(digest: str) -> Damaged:
+def _check_same(path: str, taken: Taken, again: Taken) -> None:
+    if again.digest != taken.digest:
+        raise Temporary(
+            f"{shown(path)} changed while it was stored", hint="run again when nobody writes there"
+        )
+
+
+def _missing(what: str) -> Damaged:
+    return Damaged(f"the store lacks the object {what}", hint="restore it from a copy of the store")
+
+
+def _damaged(digest: str, place: Place | None) -> Damaged:
+    where = key_of(digest) if place is None else key_of_pack(place.pack)
     return Damaged(
-        f"{key_of(digest)} is damaged: its bytes do not have the digest {digest}",
+        f"{where} is damaged: its bytes do not have the digest {digest}",
         hint="restore the file from a copy of the store",
     )

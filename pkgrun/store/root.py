@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,14 +12,18 @@ import orjson
 from pkgrun.errors import Conflict, Damaged, NotFound, UsageError
 from pkgrun.records import FORMAT, StoreRecord
 from pkgrun.store.backend import Backend
+from pkgrun.store.files import shown
 from pkgrun.store.local import LocalBackend, translate
-from pkgrun.store.objects import Objects, shown
+from pkgrun.store.objects import Objects
 from pkgrun.store.operations import new_run_id
 
 KEY = "pkgrun-store.json"
 
-LATER = ("packs", "erased")
+LATER = ("erased",)
 """Folders of the format that later releases write, and without which the answers of this one would be wrong."""
+
+_RECORD_SIZE = 1 << 16
+"""Bytes that the store's own record has at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Store:
     backend: Backend
     objects: Objects
     id: str
+    cache: str | None = None
+    """This machine's cache folder, if it may be used."""
 
     @property
     def url(self) -> str:
@@ -38,37 +44,70 @@ class Store:
     def apart(self) -> Store:
         """The same store for one operation, with blobs on their way that are its own."""
         backend = self.backend.apart()
-        return Store(backend, Objects(backend), self.id)
+        return replace(self, backend=backend, objects=self.objects.apart(backend))
 
 
-def open_store(location: str, *, create: bool) -> Store:
-    """Open the store in a directory; with `create`, make it if there is none.
+def open_store(location: str, *, create: bool, cache: str | None = None) -> Store:
+    """Open the store in a directory or at `s3://bucket/prefix`; with `create`, make it if there is none.
+
+    Args:
+        cache: this machine's cache folder, for what is derived from the store.
 
     Raises:
-        NotFound: there is none, and it is not to be made.
-        Conflict: the directory holds something else, or a store of a newer format.
-        UsageError: the location is none that this release knows.
-        PermissionDenied, Temporary: the system refuses it.
+        NotFound: there is none, and it is not to be made; or there is not even the bucket.
+        Conflict: something else is there, or a store of a newer format.
+        UsageError: the location is none that this release knows, or its server lacks what a store needs.
+        PermissionDenied, Temporary: the system or the server refuses it.
     """
-    backend = LocalBackend(_directory(location))
-    record = _record(backend)
-    if record is None:
-        record = _make(backend, location, create=create)
+    backend, record = _open_remote(location, create) if "://" in location else _open_local(location, create)
     for kind in LATER:
         if next(backend.list(kind), None) is not None:
             raise Conflict(
                 f"the store {shown(backend.url)} holds {kind}/, which this release does not know how to honour",
                 hint="upgrade pkgrun",
             )
-    return Store(backend, Objects(backend), record.store)
+    derived = os.path.join(cache, "stores", record.store) if cache is not None else None
+    return Store(backend, Objects(backend, derived), record.store, cache)
+
+
+def _open_local(location: str, create: bool) -> tuple[Backend, StoreRecord]:
+    backend = LocalBackend(_directory(location))
+    data = _read(backend)
+    if data is None:
+        _check_wanted(location, create)
+        _make_directory(backend, location)
+        data = _new()
+        if not backend.create(KEY, data):
+            data = backend.read(KEY)
+    return backend, _record(backend, data)
+
+
+def _open_remote(location: str, create: bool) -> tuple[Backend, StoreRecord]:
+    if not location.startswith("s3://"):  # the rest of it is not repeated: it may hold credentials
+        raise UsageError(
+            f"{location.partition('://')[0]}://…: stores are directories or s3://bucket/prefix",
+            hint="many other services speak S3 too: set AWS_ENDPOINT_URL",
+        )
+    from pkgrun.store.remote import RemoteBackend  # and with it obstore, which a directory does not need
+
+    backend = RemoteBackend(location)
+    data = _read(backend)
+    if data is not None:
+        record = _record(backend, data)
+        backend.check(KEY, data)
+        return backend, record
+    stranger = next(backend.list(""), None)  # says too if the bucket is missing
+    _check_wanted(backend.url, create)
+    _check_empty(backend.url, [stranger] if stranger else [])
+    backend.establish(KEY, _new())
+    return backend, _record(backend, backend.read(KEY, 0, _RECORD_SIZE))
 
 
 def _directory(location: str) -> Path:
-    if "://" in location:
-        location = location.partition("://")[0] + "://…"  # it may hold credentials
-        raise UsageError(f"{location}: stores at URLs are not supported yet", hint="give a directory")
     if "\0" in location or not location:
         raise UsageError(f"{location!r} is no directory's name")
+    if location.startswith("s3:/"):  # what pathlib makes of a URL
+        raise UsageError("s3:/…: a slash is missing", hint="s3://bucket/prefix")
     try:
         return Path(location).expanduser().absolute()
     except FileNotFoundError as error:
@@ -77,11 +116,15 @@ def _directory(location: str) -> Path:
         ) from error
 
 
-def _record(backend: Backend) -> StoreRecord | None:
+def _read(backend: Backend) -> bytes | None:
+    """The store's record. It is asked for by a range, so that a server without ranges is found out."""
     try:
-        data = backend.read(KEY)
+        return backend.read(KEY, 0, _RECORD_SIZE)
     except NotFound:
         return None
+
+
+def _record(backend: Backend, data: bytes) -> StoreRecord:
     try:
         found = orjson.loads(data)["format"]
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
@@ -94,25 +137,31 @@ def _record(backend: Backend) -> StoreRecord | None:
     return StoreRecord.from_bytes(data, key=KEY)
 
 
-def _make(backend: LocalBackend, location: str, *, create: bool) -> StoreRecord:
+def _check_wanted(location: str, create: bool) -> None:
     if not create:
         raise NotFound(
             f"there is no store at {location}",
             hint="`pkgrun train FOLDER` or `pkgrun package add FOLDER` makes one; --store or PKGRUN_STORE names another",
         )
+
+
+def _check_empty(location: str, names: list[str]) -> None:
+    if names and KEY not in names:
+        raise Conflict(
+            f"{location} is not empty and no store ({names[0]!r} is in it)",
+            hint="name an empty or a new directory or prefix",
+        )
+
+
+def _make_directory(backend: LocalBackend, location: str) -> None:
     try:
         os.makedirs(backend.root, exist_ok=True)
-        strangers = [name for name in os.listdir(backend.root) if not name.startswith(".")]
+        _check_empty(location, [name for name in os.listdir(backend.root) if not name.startswith(".")])
     except (FileExistsError, NotADirectoryError) as error:
         raise UsageError(f"{location} cannot be made a store: {error.strerror}") from error
     except OSError as error:
         raise translate(error, location) from error
-    if strangers and KEY not in strangers:
-        raise Conflict(
-            f"{location} is not empty and no store ({strangers[0]!r} is in it)",
-            hint="name an empty or a new directory",
-        )
-    record = StoreRecord(store=new_run_id(), created=datetime.now(UTC))
-    if backend.create(KEY, record.to_bytes()):
-        return record
-    return StoreRecord.from_bytes(backend.read(KEY), key=KEY)
+
+
+def _new() -> bytes:
+    return StoreRecord(store=new_run_id(), created=datetime.now(UTC)).to_bytes()

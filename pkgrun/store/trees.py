@@ -1,4 +1,4 @@
-"""Merkle directories: a folder in, its digest out, and back. The nodes are canonical JSON and blobs themselves.
+"""Merkle directories: entries in, a digest out, and back. The nodes are canonical JSON and blobs themselves.
 
 An unchanged directory has an unchanged digest, so it is neither stored nor compared twice; a sub-folder has an
 identity of its own.
@@ -9,26 +9,23 @@ from __future__ import annotations
 import itertools
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
 from pkgrun.errors import Damaged, NotFound
 from pkgrun.records import Tree
 from pkgrun.store import names
-from pkgrun.store.objects import Objects, Sink, Taken, Watch
-from pkgrun.store.parallel import each
-from pkgrun.store.scan import Found, Keep, Listing, scan
+from pkgrun.store.objects import Objects, Sink
 
 PART_LIMIT = 10_000
 """Entries that one node may have; larger directories are split by name."""
 _PART_LEAST = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One thing in a directory; `name` as `os` functions use it. `files` is 1 of a file, 0 of a link."""
 
     name: str
@@ -50,114 +47,9 @@ class Entry:
         return line | {"size": self.bytes} | ({"executable": True} if self.executable else {})
 
 
-@dataclass(frozen=True, slots=True)
-class Ingested:
-    """A folder that was taken in.
-
-    `unstable`: changed while it was read. `flagged`: left out, a watcher said so. `refused`: left out, with why.
-    """
-
-    tree: Tree
-    unstable: tuple[str, ...] = ()
-    flagged: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
-
-
-def ingest(
-    root: str,
-    sink: Sink,
-    *,
-    keep: Keep = lambda path, folder: True,
-    watch: Watch | None = None,
-    graft: Mapping[str, Entry] | None = None,
-    before: Mapping[str, Entry] | None = None,
-    lenient: bool = False,
-    progress: Callable[[int], object] = lambda size: None,
-) -> Ingested:
-    """Take a folder in.
-
-    Args:
-        keep: says what belongs to the tree.
-        watch: looks at every file's bytes and name; what it flags is left out and named.
-        graft: entries that the tree gets besides, by path, instead of what lies there.
-        before: what the folder held when it was laid out; files of the same size are probably the same.
-        lenient: leave out what a tree cannot hold, instead of raising.
-        progress: told the bytes of each file that is done, from several threads.
-
-    Raises:
-        DataInvalid, NotFound, PermissionDenied, Temporary: something under `root` cannot be kept or read.
-    """
-    listing = scan(root, keep, lenient=lenient)
-
-    def take(found: Found) -> Taken:
-        was = before.get(found.path) if before else None
-        known = was is not None and was.bytes == found.size
-        taken = sink.take(os.path.join(root, found.path), watch, known=known)
-        progress(taken.size)
-        return taken
-
-    return seal(listing, each(take, listing.files), sink, watch=watch, graft=graft)
-
-
-def seal(
-    listing: Listing,
-    taken: Sequence[Taken],
-    sink: Sink,
-    *,
-    watch: Watch | None = None,
-    graft: Mapping[str, Entry] | None = None,
-) -> Ingested:
-    """Make the nodes over files that were taken, in the order of `listing.files`."""
-    flagged = [path for path in listing.folders[1:] if _named(path, watch)]
-    folders: dict[str, dict[str, Entry]] = {path: {} for path in listing.folders if path not in flagged}
-    for found, file in zip(listing.files, taken, strict=True):
-        if file.flagged or _named(found.path, watch):
-            flagged.append(found.path)
-            continue
-        folder, name = _split(found.path)
-        folders[folder][name] = Entry(name, "file", file.digest, 1, file.size, found.executable)
-    for found in listing.links:
-        if _named(found.path, watch) or _named(found.target or "", watch):
-            flagged.append(found.path)
-            continue
-        folder, name = _split(found.path)
-        folders[folder][name] = Entry(name, "symlink", target=found.target or "")
-    for path, entry in (graft or {}).items():
-        _graft(folders, path, entry)
-    unstable = tuple(f.path for f, t in zip(listing.files, taken, strict=True) if not t.stable)
-    return Ingested(_seal_folders(folders, sink), unstable, tuple(flagged), tuple(listing.refused))
-
-
-def _named(path: str, watch: Watch | None) -> bool:
-    return watch is not None and watch()(os.fsencode(path))
-
-
-def _split(path: str) -> tuple[str, str]:
-    folder, _, name = path.rpartition("/")
-    return folder, name
-
-
-def _graft(folders: dict[str, dict[str, Entry]], path: str, entry: Entry) -> None:
-    folder, name = _split(path)
-    above = ""
-    for part in folder.split("/") if folder else []:
-        above = f"{above}/{part}" if above else part
-        folders.setdefault(above, {})
-    folders[folder][name] = entry
-
-
-def _seal_folders(folders: dict[str, dict[str, Entry]], sink: Sink) -> Tree:
-    """Children before parents: the deepest paths have the most slashes."""
-    for path in sorted(folders.keys() - {""}, key=lambda path: path.count("/"), reverse=True):
-        tree = write_node(folders[path].values(), sink)
-        folder, name = _split(path)
-        folders[folder].setdefault(name, Entry(name, "dir", tree.digest, tree.files, tree.bytes))
-    return write_node(folders[""].values(), sink)
-
-
 def write_node(entries: Iterable[Entry], sink: Sink) -> Tree:
     """Keep one directory; its tree."""
-    ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+    ordered = sorted(entries, key=_order)
     if len(ordered) <= PART_LIMIT:
         return _put(sink, {"entries": [entry.written() for entry in ordered]}, ordered)
     parts = [
@@ -171,8 +63,12 @@ def write_node(entries: Iterable[Entry], sink: Sink) -> Tree:
     return _put(sink, {"parts": lines}, [t for _, t in parts])
 
 
+def _order(entry: Entry) -> bytes:
+    return os.fsencode(entry.name)
+
+
 def _put(sink: Sink, node: dict[str, Any], below: Sequence[Entry | Tree]) -> Tree:
-    blob = sink.put(orjson.dumps(node, option=orjson.OPT_SORT_KEYS))
+    blob = sink.node(orjson.dumps(node, option=orjson.OPT_SORT_KEYS))
     return Tree(
         digest=blob.digest, files=sum(one.files for one in below), bytes=sum(one.bytes for one in below)
     )

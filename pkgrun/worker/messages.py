@@ -16,6 +16,13 @@ from pkgrun.worker.child.protocol import LINE_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
+class Unmounted:
+    """The system refused the mounts that were asked for, so nothing of the package was run."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseBegan:
     """The worker begins a phase."""
 
@@ -65,7 +72,7 @@ class Exited:
     survivors: bool
 
 
-Message = PhaseBegan | Failure | Returned | Ended | Started | Exited
+Message = Unmounted | PhaseBegan | Failure | Returned | Ended | Started | Exited
 
 
 class Messages:
@@ -125,6 +132,7 @@ def _exited(content: Mapping[str, Any]) -> Exited:
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any]], Message]] = {
+    "unmounted": lambda content: Unmounted(_text(content["reason"])),
     "phase": lambda content: PhaseBegan(_text(content["name"])),
     "failure": _failure,
     "result": _returned,

@@ -27,7 +27,18 @@ from pkgrun.observe import Notice, Observer, Phase, silent
 from pkgrun.worker import remains
 from pkgrun.worker.child import protocol
 from pkgrun.worker.log import Reader
-from pkgrun.worker.messages import Ended, Exited, Failure, Message, Messages, PhaseBegan, Returned, Started
+from pkgrun.worker.messages import (
+    Ended,
+    Exited,
+    Failure,
+    Message,
+    Messages,
+    PhaseBegan,
+    Returned,
+    Started,
+    Unmounted,
+)
+from pkgrun.worker.namespaces import Overlay, spelt
 from pkgrun.worker.secrets import Masker
 
 __all__ = ["Call", "Exit", "Failure", "Job", "Reason", "Stop", "Usage", "run"]
@@ -56,7 +67,8 @@ class Job:
 
     `env` is the child's whole environment. `timeout` in seconds from the start; None: no deadline. `grace` is how
     many seconds the worker has between SIGTERM and SIGKILL, and to end after its code has raised. `log_limit` in
-    bytes, for each of stdout and stderr.
+    bytes, for each of stdout and stderr. `overlay` is what the code sees at its target, and only there; it can write
+    neither to the overlay's lower folder nor to those in `readonly`, so nothing it needs to write may lie in them.
     """
 
     python: Path
@@ -68,6 +80,8 @@ class Job:
     grace: float = 10.0
     mask: Masker = field(default_factory=Masker, repr=False)
     log_limit: int = LOG_LIMIT
+    overlay: Overlay | None = None
+    readonly: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +153,7 @@ def run(job: Job, *, observer: Observer = silent, stop: Stop | None = None) -> E
     """Makes the calls and waits for their end; nothing of the run is alive afterwards.
 
     Raises EnvironmentFailed when the job's Python does not start, Temporary when the machine has no room for
-    processes or files, and whatever the observer raises.
+    processes or files, or refuses the mounts that the job asks for, and whatever the observer raises.
     """
     attempt = _Attempt(job, observer, stop)
     try:
@@ -160,6 +174,7 @@ class _Attempt:
         self._answers = Messages()
         self._phases = ["init", *(call.method for call in job.calls)]
         self._phase: str | None = None
+        self._unmounted: Unmounted | None = None
         self._failure: Failure | None = None
         self._returned: Returned | None = None
         self._ended = False
@@ -204,6 +219,8 @@ class _Attempt:
             "module": self._job.module,
             "class": "Main",
             "calls": calls,
+            "overlay": self._job.overlay and self._job.overlay.spelt(),
+            "readonly": [spelt(path) for path in self._job.readonly],
         }
 
     def _reader(self, descriptor: int, stream: Literal["out", "err"]) -> Reader:
@@ -288,6 +305,8 @@ class _Attempt:
         if isinstance(message, PhaseBegan) and message.name in self._phases:
             self._phase = message.name
             self._observer(Phase(message.name, time.time()))
+        elif isinstance(message, Unmounted) and self._phase is None:  # user code cannot say it: it is a phase
+            self._unmounted = message
         elif isinstance(message, Failure) and self._failure is None and self._returned is None:
             self._failure = self._masked(message)
             self._end_by(self._job.grace)  # a thread of the package must not keep a failed run alive
@@ -363,6 +382,11 @@ class _Attempt:
             raise EnvironmentFailed(
                 f"{self._job.python} does not run pkgrun's worker (exit code {self._process.returncode})",
                 hint="the log holds what it said; Python 3.8 or newer is needed",
+            )
+        if self._unmounted is not None and self._asked is None:
+            raise Temporary(
+                f"the data cannot be mounted: {self._job.mask.text(self._unmounted.reason)}",
+                hint="--mount copy needs no mounts",
             )
         self._remark()
         end = self._exited

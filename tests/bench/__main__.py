@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from . import __doc__ as purpose
-from . import growth, memory, peers, startup, storage, train
+from . import growth, manyfiles, memory, mounts, objectstore, peers, snapshots, startup, storage, train
+from .datasets import usual_folder
 from .ground import Ground, check, installed
 from .report import Report
 from .timing import Failed
@@ -26,7 +27,17 @@ BENCHMARKS: Mapping[str, Callable[[Ground], Report]] = {
     "growth": growth.measure,
     "storage": storage.measure,
     "memory": memory.measure,
+    "snapshot": snapshots.snapshot,
+    "restore": snapshots.restore,
+    "mount": mounts.mount,
+    "s3": objectstore.s3,
+    "large": snapshots.large,
+    "files": manyfiles.files,
 }
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "data": ("snapshot", "restore", "mount"),
+}
+ON_DEMAND = ("s3", "large", "files")  # too long, or too large, to be had without asking
 
 
 def main() -> int:
@@ -41,8 +52,10 @@ def main() -> int:
     try:
         python = asked.python.absolute() if asked.python else installed(work)
         check(python)
-        ground = Ground(python, work, there, asked.reps, asked.quick)
-        reports = [_measured(name, ground) for name in asked.benchmarks or BENCHMARKS]
+        data = None if asked.quick else asked.data.absolute()
+        without = frozenset(asked.without)
+        ground = Ground(python, work, there, asked.reps, asked.quick, data, asked.scale, without)
+        reports = [_measured(name, ground) for name in asked.benchmarks]
     except Failed as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
@@ -50,7 +63,7 @@ def main() -> int:
         shutil.rmtree(work, ignore_errors=True)
     if asked.json:
         asked.json.write_text(json.dumps(_document(reports), indent=1) + "\n")
-    return 0
+    return 1 if any(report.failures for report in reports) else 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -59,8 +72,12 @@ def _arguments() -> argparse.Namespace:
         description=purpose,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    named = (*BENCHMARKS, *GROUPS)
     parser.add_argument(
-        "benchmarks", nargs="*", metavar="BENCHMARK", help=f"{', '.join(BENCHMARKS)}; all if none"
+        "benchmarks",
+        nargs="*",
+        metavar="BENCHMARK",
+        help=f"{', '.join(named)}; if none, all but {', '.join(ON_DEMAND)}",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements there, too")
     parser.add_argument(
@@ -76,10 +93,29 @@ def _arguments() -> argparse.Namespace:
         "--work", type=Path, metavar="DIR", help="where to work; else the folder for temporary files"
     )
     parser.add_argument("--quick", action="store_true", help="small and few: only to see that all of it runs")
+    _data_arguments(parser)
     asked = parser.parse_args()
-    if unknown := [name for name in asked.benchmarks if name not in BENCHMARKS]:
-        parser.error(f"no benchmark is called {unknown[0]}; there are {', '.join(BENCHMARKS)}")
+    if unknown := [name for name in asked.benchmarks if name not in named]:
+        parser.error(f"no benchmark is called {unknown[0]}; there are {', '.join(named)}")
+    names = asked.benchmarks or [name for name in BENCHMARKS if name not in ON_DEMAND]
+    asked.benchmarks = [each for name in names for each in GROUPS.get(name, (name,))]
     return asked
+
+
+def _data_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=usual_folder(),
+        metavar="DIR",
+        help="where datasets are made, and kept for the next time",
+    )
+    parser.add_argument(
+        "--scale", type=float, default=1.0, metavar="F", help="a share of the datasets, such as 0.02"
+    )
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="NAME", help="leave a program out; again for more"
+    )
 
 
 def _measured(name: str, ground: Ground) -> Report:

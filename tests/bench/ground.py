@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from .datasets import DATASETS, Dataset, kept
 from .peers import Peer
+from .scratch import Scratch, scratch
 from .timing import Failed, Trial, call
 
+QUICK = 0.002  # of a dataset: to see that it runs
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -22,13 +26,19 @@ def environ(home: Path) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where and how to measure. `rounds` as asked for, or None for each benchmark's own; `quick` only sees it run."""
+    """Where and how to measure. `rounds` as asked for, or None for each benchmark's own; `quick` only sees it run.
+
+    `data` is where the datasets are kept, `scale` the share of them that is used, `without` the programs left out.
+    """
 
     python: Path
     work: Path
     peers: Sequence[Peer] = ()
     rounds: int | None = None
     quick: bool = False
+    data: Path | None = None
+    scale: float = 1
+    without: frozenset[str] = frozenset()
 
     @property
     def program(self) -> Path:
@@ -44,6 +54,18 @@ class Ground:
     def counted(self, usual: int) -> int:
         """How many rounds to count."""
         return self.rounds or (2 if self.quick else usual)
+
+    def dataset(self, name: str) -> Dataset:
+        """One of the datasets, as large as it is to be."""
+        return DATASETS[name].scaled(QUICK if self.quick else self.scale)
+
+    def kept(self, name: str) -> Path:
+        """Its files, made if they are not there; nobody may change them."""
+        return kept(self.data or self.work / "datasets", self.dataset(name))
+
+    def scratch(self, room: int) -> AbstractContextManager[Scratch]:
+        """Fair ground for one group of measurements, with room for so many bytes."""
+        return scratch(self.work, room, own=not self.quick)
 
     def env(self, store: Path) -> dict[str, str]:
         """The environment of pkgrun with a store."""

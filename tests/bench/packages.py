@@ -60,6 +60,20 @@ main.train("./data")
 main.save()
 """
 
+_ENTER = """\
+import os
+import time
+
+
+class Main:
+    def train(self, training_directory):
+        with open(os.environ["entered"], "w") as file:
+            file.write(str(time.time_ns()))
+
+    def save(self):
+        pass
+"""
+
 _REPLACE = """\
 import os
 from pathlib import Path
@@ -88,6 +102,13 @@ def values(folder: Path) -> Path:
     """A dataset of one file of a hundred lines."""
     folder.mkdir(parents=True)
     (folder / "values.csv").write_text("value\n" + "".join(f"{number}\n" for number in range(100)))
+    return folder
+
+
+def entering(folder: Path) -> Path:
+    """A package whose training only tells when it began: `entered` says in which file."""
+    folder.mkdir(parents=True)
+    (folder / "train.py").write_text(_ENTER)
     return folder
 
 

@@ -85,6 +85,7 @@ class _Kind:
     version: tuple[str, ...]
     env: Mapping[str, str]
     run: Callable[[Peer, Path, Path, Mapping[str, str]], Trial]
+    extra: str = ""
 
 
 def _dvc(peer: Peer, folder: Path, python: Path, env: Mapping[str, str]) -> Trial:
@@ -111,7 +112,9 @@ def _mlflow(peer: Peer, folder: Path, python: Path, env: Mapping[str, str]) -> T
 
 
 _KINDS: Mapping[str, _Kind] = {
-    "dvc": _Kind(("--version",), {"DVC_SITE_CACHE_DIR": "{home}/site", "DVC_NO_ANALYTICS": "1"}, _dvc),
+    "dvc": _Kind(
+        ("--version",), {"DVC_SITE_CACHE_DIR": "{home}/site", "DVC_NO_ANALYTICS": "1"}, _dvc, "[s3]"
+    ),
     "metaflow": _Kind(
         (),  # it has no --version; without arguments it says who it is
         {
@@ -155,7 +158,8 @@ def make(folder: Path, names: list[str]) -> Iterator[str]:
             yield f"{name}: there already"
             continue
         call((sys.executable, "-m", "venv", folder / name), cwd=folder, env=env)
-        call((python, "-m", "pip", "install", "-q", name), cwd=folder, env=env)
+        wanted = f"{name}{_KINDS[name].extra}"
+        call((python, "-m", "pip", "install", "-q", wanted), cwd=folder, env=env)
         version = call(
             (python, "-c", f"import importlib.metadata as m; print(m.version({name!r}))"), cwd=folder, env=env
         )

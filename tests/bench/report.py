@@ -30,7 +30,10 @@ class Goal:
 
 @dataclass(slots=True)
 class Report:
-    """One benchmark's table; `samples` are the single measurements behind it, in seconds, by trial."""
+    """One benchmark's table; `samples` are the single measurements behind it, in seconds, by trial.
+
+    `failures` are what pkgrun did not do, whatever the numbers of others.
+    """
 
     title: str
     columns: tuple[str, ...]
@@ -38,6 +41,7 @@ class Report:
     goals: list[Goal] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     samples: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
 
     def add(self, *cells: Cell) -> None:
         """One more row."""
@@ -45,7 +49,9 @@ class Report:
 
     def text(self) -> str:
         """For reading, in Markdown."""
-        return "\n".join([f"## {self.title}", "", *self._table(), "", *map(str, self.goals), *self.remarks])
+        failures = [f"FAILED {failure}" for failure in self.failures]
+        said = [*map(str, self.goals), *failures, *self.remarks]
+        return "\n".join([f"## {self.title}", "", *self._table(), "", *said])
 
     def _table(self) -> Iterator[str]:
         cells = [self.columns, *(tuple(map(shown, row)) for row in self.rows)]
@@ -63,6 +69,7 @@ class Report:
             "goals": [asdict(goal) | {"met": goal.met} for goal in self.goals],
             "remarks": self.remarks,
             "samples": self.samples,
+            "failures": self.failures,
         }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import IO
 
+_MAXRSS = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss, in bytes
+
 
 class Failed(Exception):
     """A command of a benchmark ended badly; the message has the end of what it wrote."""
@@ -22,21 +25,31 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A command to be timed, with its whole environment. `prepare` runs before it, untimed."""
+    """A command to be timed, with its whole environment. `prepare` runs before it, untimed.
+
+    `until` is a file into which the command writes `time.time_ns()` of the moment that ends the measured time; else
+    the time ends when the process does.
+    """
 
     name: str
     argv: Sequence[str]
     cwd: Path
     env: Mapping[str, str]
     prepare: Callable[[], object] = field(default=lambda: None)
+    until: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One process with its descendants: seconds on the wall, seconds of processors."""
+    """One process with its descendants: seconds on the wall, seconds of processors.
+
+    `peak`, in bytes, is the most that one of them held at once, and never less than what this process holds: the
+    kernel's count begins with the parent's. It is a bound from above.
+    """
 
     wall: float
     cpu: float
+    peak: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +73,11 @@ class Series:
     def cpu(self) -> float:
         """The median time of processors."""
         return median(sample.cpu for sample in self.samples)
+
+    @property
+    def peak(self) -> int:
+        """The greatest bound of memory, in bytes."""
+        return max(sample.peak for sample in self.samples)
 
     def added(self, floor: Series) -> tuple[float, ...]:
         """What each sample took more than the floor's of the same round."""
@@ -100,7 +118,7 @@ def timed(trial: Trial) -> Sample:
     trial.prepare()
     os.sync()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        began = time.perf_counter()
+        moment, began = time.time_ns(), time.perf_counter()
         process = subprocess.Popen(
             trial.argv, cwd=trial.cwd, env=dict(trial.env), stdin=subprocess.DEVNULL, stdout=out, stderr=err
         )
@@ -109,7 +127,9 @@ def timed(trial: Trial) -> Sample:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise Failed(f"{trial.name} ended with {process.returncode}:\n{_tail(err)}\n{_tail(out)}")
-    return Sample(wall, usage.ru_utime + usage.ru_stime)
+    if trial.until is not None:
+        wall = (int(trial.until.read_text()) - moment) / 1e9
+    return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _MAXRSS)
 
 
 def _tail(file: IO[bytes]) -> str:

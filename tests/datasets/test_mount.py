@@ -19,7 +19,8 @@ from pkgrun.datasets import sources
 from pkgrun.datasets.mount import Mounted, mount
 from pkgrun.errors import DataInvalid, NotFound, PkgrunError
 from pkgrun.store.checkout import checkout
-from pkgrun.store.objects import Hashing, Sink, Taken, Watch, digest_of
+from pkgrun.store.files import Taken, Watch
+from pkgrun.store.objects import Hashing, Sink, digest_of
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.trees import ingest
 from tests import folders

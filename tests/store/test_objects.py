@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pkgrun.errors import Damaged, DataInvalid, NotFound, Temporary
-from pkgrun.store.objects import SMALL, Hashing, Objects, Sink, digest_of, key_of, shown, take
+from pkgrun.store.files import shown, take
+from pkgrun.store.objects import SMALL, Hashing, Objects, Sink, digest_of, key_of
 from pkgrun.store.root import Store, open_store
 from tests.processes import apart, open_folder, powerless
 

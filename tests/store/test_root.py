@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import orjson
 import pytest
 
-from pkgrun.errors import Conflict, Damaged, NotFound, UsageError
+from pkgrun.errors import Conflict, Damaged, NotFound, PermissionDenied, UsageError
 from pkgrun.records import StoreRecord
+from pkgrun.store.parallel import each
 from pkgrun.store.root import KEY, open_store
 from tests.processes import open_folder, powerless, race
+from tests.servers import Server, s3
+from tests.servers.proxy import Fault, proxy
 
 
 def test_made_once_and_found_again(tmp_path: Path) -> None:
@@ -63,10 +69,31 @@ def test_a_file_is_no_store(tmp_path: Path, create: bool) -> None:
             open_store(str(path), create=create)
 
 
-@pytest.mark.parametrize("location", ["", "a\0b", "s3://bucket/store", "file:///tmp/x"])
-def test_hostile_locations(location: str) -> None:
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize(
+    "location",
+    [
+        "",
+        "a\0b",
+        "file:///tmp/PW",
+        "gs://bucket/PW",
+        "az://PW",
+        "s3:/PW",
+        "S3://u:PW@bucket/p",
+        "s3://u:PW@bucket/p",
+    ],
+)
+def test_hostile_locations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
         open_store(location, create=True)
+    assert "PW" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_directory_needs_no_client() -> None:
+    code = (
+        "import sys, pkgrun.store.root; print({'obstore', 'botocore', 'fsspec', 's3fs'} & set(sys.modules))"
+    )
+    assert subprocess.check_output((sys.executable, "-c", code), text=True) == "set()\n"
 
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:
@@ -102,7 +129,7 @@ def test_a_store_that_may_only_be_read() -> None:
         assert powerless(lambda: open_store(root, create=True).id) == made.id
 
 
-@pytest.mark.parametrize("kind", ["packs", "erased"])
+@pytest.mark.parametrize("kind", ["erased"])
 def test_what_a_later_release_wrote_is_refused(tmp_path: Path, kind: str) -> None:
     open_store(str(tmp_path / "s"), create=True)
     (tmp_path / "s" / kind).mkdir()
@@ -111,3 +138,109 @@ def test_what_a_later_release_wrote_is_refused(tmp_path: Path, kind: str) -> Non
     with pytest.raises(Conflict, match=f"holds {kind}/") as error:
         open_store(str(tmp_path / "s"), create=False)
     assert error.value.hint == "upgrade pkgrun"
+
+
+# ---------------------------------------------------------------------- on S3
+
+Reach = Callable[[Server], None]
+
+
+@pytest.fixture
+def reach(monkeypatch: pytest.MonkeyPatch) -> Reach:
+    """Says which server S3 is, as a user says it."""
+
+    def reach(server: Server) -> None:
+        for name, value in server.env.items():
+            monkeypatch.setenv(name, value)
+
+    return reach
+
+
+def test_made_once_on_s3_and_found_again(ministack: Server, reach: Reach) -> None:
+    reach(ministack)
+    made = open_store(f"{ministack.url}/team/store/", create=True)
+    assert made.url == f"{ministack.url}/team/store"
+    for create in (True, False):
+        assert open_store(made.url, create=create).id == made.id
+    record = s3.request(ministack, "GET", f"team/store/{KEY}").body
+    assert StoreRecord.from_bytes(record, key=KEY).store == made.id
+    assert list(made.backend.walk("")) == [KEY]
+
+
+def test_not_made_on_s3_unless_asked(ministack: Server, reach: Reach) -> None:
+    reach(ministack)
+    with pytest.raises(NotFound, match=f"there is no store at {ministack.url}/p") as caught:
+        open_store(f"{ministack.url}/p", create=False)
+    assert "package add" in str(caught.value.hint)
+    for create in (True, False):
+        with pytest.raises(NotFound, match="there is no bucket no-such-bucket") as caught:
+            open_store("s3://no-such-bucket/p", create=create)
+        assert "pkgrun makes no buckets" in str(caught.value.hint)
+
+
+def test_something_else_on_s3_is_left_alone(ministack: Server, reach: Reach) -> None:
+    reach(ministack)
+    s3.request(ministack, "PUT", "thesis/chapter/one.tex", body=b"x")
+    with pytest.raises(
+        Conflict, match=f"{ministack.url}/thesis is not empty and no store \\('chapter' is in it"
+    ):
+        open_store(f"{ministack.url}/thesis", create=True)
+    open_store(f"{ministack.url}/the", create=True)
+
+
+def test_a_server_that_overwrites_is_refused(rclone: Server, reach: Reach) -> None:
+    reach(rclone)
+    with pytest.raises(
+        UsageError, match=rf"{rclone.endpoint} does not honour If-None-Match \(of 16"
+    ) as caught:
+        open_store(f"{rclone.url}/p", create=True)
+    assert "in a directory, or on a server" in str(caught.value.hint)
+    assert s3.request(rclone, "GET", f"p/{KEY}").status == 404
+
+
+def test_a_store_that_was_moved_to_such_a_server_is_refused(
+    rclone: Server, ministack: Server, reach: Reach
+) -> None:
+    reach(ministack)
+    open_store(f"{ministack.url}/p", create=True)
+    s3.request(rclone, "PUT", f"p/{KEY}", body=s3.request(ministack, "GET", f"p/{KEY}").body)
+    reach(rclone)
+    with pytest.raises(UsageError, match=f"{rclone.endpoint} ignores Range"):
+        open_store(f"{rclone.url}/p", create=False)
+
+
+@pytest.mark.slow
+def test_a_server_that_knows_no_conditions_is_refused(swift: Server, reach: Reach) -> None:
+    reach(swift)
+    with pytest.raises(
+        UsageError, match=rf"{swift.endpoint} does not honour If-None-Match \(it answers 501\)"
+    ):
+        open_store(f"{swift.url}/p", create=True)
+    assert s3.request(swift, "GET", f"p/{KEY}").status == 404
+
+
+@pytest.mark.slow
+def test_a_server_that_looks_first_and_writes_then_is_refused(racy_swift: Server, reach: Reach) -> None:
+    reach(racy_swift)
+    with pytest.raises(UsageError, match=r"of 16 that created one key at once, \d+ were told that they had"):
+        open_store(f"{racy_swift.url}/p", create=True)
+    assert s3.request(racy_swift, "GET", f"p/{KEY}").status == 404
+
+
+def test_a_store_on_s3_that_may_only_be_read(ministack: Server, reach: Reach) -> None:
+    reach(ministack)
+    made = open_store(f"{ministack.url}/p", create=True)
+    with proxy(ministack) as between:
+        between.always("PUT", Fault(status=403))
+        reach(between.server)
+        reader = open_store(made.url, create=False)
+        assert reader.id == made.id
+        with pytest.raises(PermissionDenied, match="refuses"):
+            reader.backend.create("runs/r/intent.json", b"{}")
+        assert len(between.requests) == 4  # the record, the probe, what a later release wrote; and the create
+
+
+def test_sixteen_make_one_store_on_s3(ministack: Server, reach: Reach) -> None:
+    reach(ministack)
+    made = each(lambda turn: open_store(f"{ministack.url}/p", create=True).id, range(16), threads=16, run=1)
+    assert len(set(made)) == 1

@@ -12,7 +12,9 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pkgrun.worker.child import calls, guard, protocol, system  # noqa: F401
+    from typing import Any
+
+    from pkgrun.worker.child import calls, guard, mounts, protocol, system  # noqa: F401
 
 
 def main() -> None:
@@ -37,6 +39,8 @@ def main() -> None:
         _guard(control, events, worker, adopts)
     os.close(control)
     os.setpgid(0, 0)
+    if init["overlay"] or init["readonly"]:
+        _mount(init, events)  # before the next line, since a change of powers can undo that
     system.prctl(system.PR_SET_PDEATHSIG, system.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)  # it died before it could be tied to us
@@ -44,6 +48,21 @@ def main() -> None:
         import calls
 
     sys.exit(calls.work(init, events, known))
+
+
+def _mount(init: dict[str, Any], events: int) -> None:
+    """Enters the run's own view of the file system, or says why not, and ends."""
+    if not TYPE_CHECKING:
+        import protocol
+    try:
+        if not TYPE_CHECKING:
+            import mounts
+
+        mounts.enter(init["overlay"], init["readonly"])
+    except Exception as error:  # also that this Python was built without _ctypes
+        reason = protocol.bounded(str(error), protocol.MESSAGE_LIMIT)
+        protocol.send(events, {"event": "unmounted", "reason": reason})
+        os._exit(1)
 
 
 def _guard(control: int, events: int, worker: int, adopts: bool) -> None:

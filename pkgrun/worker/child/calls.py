@@ -26,7 +26,7 @@ else:
         import signal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-OURS = ("protocol", "calls", "system")
+OURS = ("protocol", "calls", "system", "mounts")
 
 
 def work(init: dict[str, Any], events: int, known: frozenset[str]) -> int:

@@ -15,7 +15,7 @@ from pkgrun.runs import launch, lookup, recover
 from pkgrun.runs.handle import Run
 from pkgrun.runs.here import actor
 from pkgrun.runs.launch import Wish
-from pkgrun.settings import cache_folder, store_location
+from pkgrun.settings import cache_folder, cache_limit, store_location
 from pkgrun.store import numbers, operations, trees
 from pkgrun.store.checkout import checkout, new_folder
 from pkgrun.store.root import Store, open_store
@@ -23,21 +23,24 @@ from pkgrun.store.trees import Entry
 
 if TYPE_CHECKING:
     from pkgrun.runs.importing import Imported
+    from pkgrun.workspace.datasets import Datasets
 
 
 def open(store: str | os.PathLike[str] | None = None, *, create: bool = True) -> Workspace:
     """Open a store.
 
     Args:
-        store: a directory; by default `PKGRUN_STORE`, the configuration file's, or `./.pkgrun`.
+        store: a directory or `s3://bucket/prefix`; by default `PKGRUN_STORE`, the configuration file's, or `./.pkgrun`.
         create: make it if it is not there yet.
 
     Raises:
-        NotFound: it is not there and is not to be made.
-        Conflict: the directory holds something else, or a store of a newer release.
+        NotFound: it is not there and is not to be made, or its bucket is not there.
+        Conflict: something else is there, or a store of a newer release.
+        UsageError: that is no store's place, or its server lacks what a store needs.
+        PermissionDenied, Temporary: the system or the server refuses.
     """
     location = store_location(os.fspath(store) if store is not None else None)
-    return Workspace(open_store(location, create=create))
+    return Workspace(open_store(location, create=create, cache=cache_folder()))
 
 
 class Workspace:
@@ -50,6 +53,13 @@ class Workspace:
     def url(self) -> str:
         """Where the store is."""
         return self._store.url
+
+    @property
+    def datasets(self) -> Datasets:
+        """The datasets that are registered by name."""
+        from pkgrun.workspace.datasets import Datasets
+
+        return Datasets(self._store)
 
     def add(
         self,
@@ -92,6 +102,8 @@ class Workspace:
         python: str | None = None,
         environment: Literal["isolated", "current"] = "isolated",
         upgrade: bool = False,
+        mount: Literal["auto", "overlay", "reflink", "copy"] = "auto",
+        require_stable_data: bool = False,
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
@@ -103,7 +115,8 @@ class Workspace:
         Args:
             package: `name`, `name@major`, `name@major.minor`, or a folder, which is imported first.
             version: the version to start from, if `package` is a bare name; else its newest.
-            data: a file or folder, which appears at `data/`; without it `data/` is empty.
+            data: what appears at `data/`: a file, a folder, a URL, or `name[@n][/folder]` of a registered dataset;
+                without it `data/` is empty.
             env: parameters; the package's code finds them in its environment, the record keeps them.
             secrets: variables whose values are never recorded and are masked in the log.
             save_training_data: keep a snapshot of the dataset; a parameter of that name does the same.
@@ -112,6 +125,8 @@ class Workspace:
             python: the version of Python for its environment, such as "3.12", or an interpreter's path.
             environment: an environment of its own, made from its requirements, or the Python at hand.
             upgrade: resolve the requirements anew instead of re-using the parent's lock.
+            mount: how the dataset is put there; `auto` takes the first way that works.
+            require_stable_data: fail if the dataset changed while the code ran on it.
             idempotency_key: calling again with the same key and arguments gives the same run.
             keep_workdir: leave the work directory; `observer` is told where.
             observer: told what happens, from several threads.
@@ -131,6 +146,8 @@ class Workspace:
             python=python,
             environment=environment,
             upgrade=upgrade,
+            mount=mount,
+            require_stable_data=require_stable_data,
             description=description,
             tags=dict(tags or {}),
             keep_workdir=keep_workdir,
@@ -140,6 +157,7 @@ class Workspace:
             wish,
             by=actor(__version__),
             cache=cache_folder(),
+            cache_limit=cache_limit(),
             observer=observer,
             idempotency_key=idempotency_key,
         )

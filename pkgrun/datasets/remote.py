@@ -1,0 +1,123 @@
+"""Datasets at URLs, fetched into the cache. It chooses the driver and runs it; nothing of it is imported before a URL is given."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from os.path import join
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+from pkgrun.datasets import urls
+from pkgrun.datasets.cache import Copies, Filled, Room
+from pkgrun.datasets.listing import Remote
+from pkgrun.datasets.transfer import bring, patiently
+from pkgrun.errors import Killed, PkgrunError, UsageError
+
+_TICK = 0.02
+_PATIENCE = 30
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A dataset on this machine. `path` is a folder or, if the URL names one, a file; `label` holds no secret."""
+
+    path: str
+    label: str
+    files: int
+    bytes: int
+
+
+def local_path(url: str) -> str | None:
+    """The path that a `file://` URL names; None for other URLs.
+
+    Raises:
+        UsageError: it names another machine.
+    """
+    if urls.scheme(url) not in {"file", "local"} or "::" in url:
+        return None
+    host, slash, path = url.partition("://")[2].partition("/")
+    if host not in {"", "localhost"}:
+        raise UsageError(f"{urls.label(url)}: only file:///an/absolute/path is a URL of a file here")
+    return slash + unquote(path, errors="surrogateescape")
+
+
+@contextmanager
+def fetch(url: str, copies: Copies) -> Iterator[Fetched]:
+    """The dataset at a URL, in the cache and held there until the context ends.
+
+    The files are listed each time; what is the same as when it was fetched is not fetched again. Without an ETag, a time or
+    the like to tell by, it is.
+
+    Raises:
+        UsageError: no such scheme, or its driver is not installed.
+        DataInvalid: a name in the listing cannot be a path.
+        NotFound, PermissionDenied: as the server says.
+        Temporary: no connection, files that change again and again, a full disk. What was fetched is kept.
+        Killed: the copies' `stop` turned true.
+    """
+    label = urls.label(url)
+
+    def run(work: Coroutine[Any, Any, Result]) -> Result:
+        return _run(work, copies.stop, label)
+
+    with _opened(url, run) as remote:
+        listing = run(patiently(remote.listing, label))
+
+        def fill(room: Room) -> Filled:
+            return bring(remote, listing, room, run)
+
+        key = "url-" + hashlib.sha256(urls.identity(url).encode("utf-8", "surrogatepass")).hexdigest()
+        with copies.hold(key, fill, label=label, state=listing.state) as folder:
+            path = join(folder, listing.things[0].path) if listing.single else folder
+            size = sum(thing.size or 0 for thing in listing.things)
+            yield Fetched(path, label, len(listing.things), size)
+
+
+def _run(work: Coroutine[Any, Any, Result], stop: Callable[[], bool], label: str) -> Result:
+    """Run a coroutine where fsspec's file systems run, until it ends or somebody wants to stop."""
+    from fsspec.asyn import get_loop  # type: ignore[import-untyped]
+
+    loop: asyncio.AbstractEventLoop = get_loop()
+    ended = threading.Event()
+    tasks: list[asyncio.Task[Result]] = []
+
+    def begin() -> None:
+        tasks.append(loop.create_task(work))
+        tasks[0].add_done_callback(lambda _: ended.set())
+
+    loop.call_soon_threadsafe(begin)
+    try:
+        while not ended.wait(_TICK):
+            if stop():
+                raise Killed(f"stopped while {label} was being fetched")
+        return tasks[0].result()
+    finally:
+        if not ended.is_set():
+            loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+            ended.wait(_PATIENCE)  # what it uses is closed next
+
+
+@contextmanager
+def _opened(url: str, run: Callable[[Coroutine[Any, Any, None]], None]) -> Iterator[Remote]:
+    from pkgrun.datasets.buckets import Bucket
+    from pkgrun.datasets.filesystems import FileSystem
+    from pkgrun.datasets.web import Web
+
+    kind = urls.scheme(url)
+    if "::" in url or kind not in {"http", "https", "s3", "s3a"}:
+        yield FileSystem(url)
+        return
+    driver = Bucket(url) if kind.startswith("s3") else Web(url)
+    try:
+        yield driver
+    finally:
+        # Not after a stop: what still runs there must not hold up the end.
+        with suppress(PkgrunError):
+            _run(driver.close(), lambda: False, driver.label)

@@ -1,0 +1,164 @@
+"""A dataset's digest, and its snapshot if one is kept: only what is not known yet is read.
+
+A folder that looks as it did is taken from the stat cache with all its files at once, so an unchanged dataset costs
+a walk. What the cache says of a file is used only where the sink holds its bytes; else the file is read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pkgrun.datasets.stat_cache import MARGIN, Row, StatCache
+from pkgrun.records import Tree
+from pkgrun.store import trees
+from pkgrun.store.intake import Ingested, Progress, portions, take_all
+from pkgrun.store.objects import Sink
+from pkgrun.store.scan import Folder, Listing
+from pkgrun.store.trees import Entry
+
+_UNKNOWN = bytes(32)
+
+
+def take(
+    listing: Listing,
+    sink: Sink,
+    cache: StatCache,
+    *,
+    begin: Callable[[], object] = lambda: None,
+    progress: Progress = lambda size: None,
+) -> Ingested:
+    """Hash what was found, and keep it in the sink.
+
+    Args:
+        listing: the dataset, as it was just now.
+        sink: where files and directories go.
+        cache: what earlier times have taught; it learns.
+        begin: called once before anything is kept; not at all if there is nothing new.
+        progress: told the bytes that have been read, or need not be.
+
+    Raises:
+        NotFound, PermissionDenied, Temporary, DataInvalid: a file cannot be read or kept; it is named.
+    """
+    states = [_recall(listing, folder, cache) for folder in listing.content]
+    wanted = {state.folder.path: some for state in states if (some := list(_wanted(state, sink)))}
+    if wanted or any(state.row is None for state in states):
+        begin()
+    progress(sum(sum(state.folder.sizes()) for state in states if state.folder.path not in wanted))
+    _read(listing, {state.folder.path: state for state in states}, wanted, sink, progress)
+    tree = _seal(listing, states, sink, cache)
+    return Ingested(tree, tuple(path for state in states for path in state.unstable()))
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of a folder. `digests` has 32 bytes for each file, zeros while not known.
+
+    `row` is what the cache says of a folder that looks just so; `sizes` is of files that changed while they were read.
+    """
+
+    folder: Folder
+    place: str
+    digests: bytearray
+    row: Row | None
+    sizes: dict[int, int]
+
+    def digest(self, index: int) -> bytes:
+        """Of one file."""
+        return bytes(self.digests[index * 32 : index * 32 + 32])
+
+    def learn(self, index: int, digest: bytes) -> None:
+        """Of one file."""
+        self.digests[index * 32 : index * 32 + 32] = digest
+
+    def unstable(self) -> Iterator[str]:
+        """The files that changed while they were read."""
+        return (self.folder.below(self.folder.names[index]) for index in self.sizes)
+
+
+def _recall(listing: Listing, folder: Folder, cache: StatCache) -> _State:
+    place = os.path.join(listing.root, folder.path) if folder.path else listing.root
+    if folder.places is not None:
+        place = folder.places[0]
+    row = cache.get(place)
+    if row is None:
+        return _State(folder, place, bytearray(32 * len(folder.names)), None, {})
+    if row.looks == folder.looks() and max(folder.changed(), default=0) + MARGIN < row.read_at:
+        return _State(folder, place, bytearray(row.digests), row, {})
+    state = _State(folder, place, bytearray(32 * len(folder.names)), None, {})
+    before = {file: index for index, file in enumerate(Folder.files_of(row.looks))}
+    for index, file in enumerate(zip(folder.names, folder.every_stamp(), strict=True)):
+        was, changed = before.get(file), file[1][2]
+        if was is not None and changed + MARGIN < row.read_at:
+            state.learn(index, row.digests[was * 32 : was * 32 + 32])
+    return state
+
+
+def _wanted(state: _State, sink: Sink) -> Iterator[int]:
+    """Which files have to be read: a directory that the sink holds is there with all below it."""
+    if state.row is not None and state.row.node and sink.holds(_digest(state.row.node), 0):
+        return
+    state.row = None
+    for index, size in enumerate(state.folder.sizes()):
+        digest = state.digest(index)
+        if digest == _UNKNOWN or not sink.holds(_digest(digest), size):
+            yield index
+
+
+def _read(
+    listing: Listing,
+    states: dict[str, _State],
+    wanted: dict[str, list[int]],
+    sink: Sink,
+    progress: Progress,
+) -> None:
+    some = list(portions(listing, lambda folder: wanted.get(folder.path, ())))
+    taken = iter(take_all(some, sink, progress=progress))
+    for portion in some:
+        state = states[portion.folder.path]
+        for index, _ in portion.files:
+            file = next(taken)
+            state.learn(index, bytes.fromhex(file.digest[7:]))
+            if not file.stable:
+                state.sizes[index] = file.size
+
+
+def _seal(listing: Listing, states: list[_State], sink: Sink, cache: StatCache) -> Tree:
+    """Make the directories, children before parents, and remember what is new."""
+    made: dict[str, Tree] = {}
+    rows = []
+    for state in reversed(states):
+        folder, row = state.folder, state.row
+        below = [made.pop(folder.below(name)) for name in folder.folders]
+        nodes = b"".join(bytes.fromhex(tree.digest[7:]) for tree in below)
+        if row is not None and row.below == nodes:
+            made[folder.path] = Tree(digest=_digest(row.node), files=row.files, bytes=row.bytes)
+            continue
+        tree = trees.write_node(_entries(state, below), sink)
+        made[folder.path] = tree
+        node = b"" if state.sizes else bytes.fromhex(tree.digest[7:])
+        for index in state.sizes:
+            state.learn(index, _UNKNOWN)
+        digests = bytes(state.digests)
+        rows.append(
+            (state.place, Row(folder.looks(), digests, nodes, node, tree.files, tree.bytes, listing.at))
+        )
+    cache.put(rows)
+    return made[""]
+
+
+def _entries(state: _State, below: Sequence[Tree]) -> Iterator[Entry]:
+    folder = state.folder
+    files = zip(folder.names, folder.sizes(), folder.modes(), strict=True)
+    for index, (name, seen, mode) in enumerate(files):
+        size = state.sizes.get(index, seen)
+        yield Entry(name, "file", _digest(state.digest(index)), 1, size, bool(mode & 0o100))
+    for name, target in folder.links:
+        yield Entry(name, "symlink", target=target)
+    for name, tree in zip(folder.folders, below, strict=True):
+        yield Entry(name, "dir", tree.digest, tree.files, tree.bytes)
+
+
+def _digest(raw: bytes) -> str:
+    return "sha256:" + raw.hex()

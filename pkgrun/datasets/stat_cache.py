@@ -1,0 +1,119 @@
+"""What files of datasets were last time: how each folder looked, and the digests of what was read there.
+
+It is derived and may be deleted at any time. What it may be trusted for is said in `schemas/README.md`, "The stat
+cache": a file whose stamp is the same to the last digit, if that stamp was older than the moment it was read by
+`MARGIN`, has the same bytes. One row a folder, since a row a file would cost more than the walk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import sqlite3
+
+MARGIN = 2_000_000_000
+"""Nanoseconds: no file system's clock ticks more slowly. A change in the tick in which a file was read shows nothing."""
+
+LIMIT = 1 << 30
+"""Bytes of the database after which it begins anew."""
+
+_FORM = 1
+_TABLE = """
+create table if not exists folder (
+    path blob primary key, looks blob not null, digests blob not null, below blob not null,
+    node blob not null, files integer not null, bytes integer not null, read_at integer not null
+) without rowid
+"""
+
+
+class Row(NamedTuple):
+    """A folder as it was. `digests`: 32 bytes for each file, in the order of its looks, zeros if not known.
+
+    `below`: 32 bytes for each folder in it; `node`: of the folder itself, with so many `files` and `bytes` below it.
+    `read_at`: nanoseconds since the epoch, before anything of it was read.
+    """
+
+    looks: bytes
+    digests: bytes
+    below: bytes
+    node: bytes
+    files: int
+    bytes: int
+    read_at: int
+
+
+class StatCache:
+    """The rows of one machine. Not for several threads. Whatever goes wrong with it, it only knows nothing."""
+
+    def __init__(self, folder: str | None) -> None:
+        self._path = os.path.join(folder, f"looks-{_FORM}.sqlite") if folder is not None else None
+        self._database: sqlite3.Connection | None = None
+
+    def get(self, path: str) -> Row | None:
+        """What is remembered of the folder at a real path."""
+        import sqlite3
+
+        try:
+            database = self._open()
+            if database is None:
+                return None
+            found = database.execute(
+                "select looks, digests, below, node, files, bytes, read_at from folder where path = ?",
+                (os.fsencode(path),),
+            ).fetchone()
+        except sqlite3.Error:
+            self._discard()
+            return None
+        return Row._make(found) if found else None
+
+    def put(self, rows: Iterable[tuple[str, Row]]) -> None:
+        """Remember folders."""
+        import sqlite3
+
+        try:
+            database = self._open()
+            if database is not None:
+                with database:
+                    database.executemany(
+                        "insert or replace into folder values (?, ?, ?, ?, ?, ?, ?, ?)",
+                        ((os.fsencode(path), *row) for path, row in rows),
+                    )
+        except sqlite3.Error:
+            self._discard()
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _open(self) -> sqlite3.Connection | None:
+        if self._database is None and self._path is not None:
+            import sqlite3
+
+            with suppress(OSError):
+                os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+                if os.path.getsize(self._path) > LIMIT:
+                    self._remove(self._path)
+            self._database = sqlite3.connect(
+                self._path, timeout=30, isolation_level="DEFERRED", check_same_thread=False
+            )
+            self._database.executescript("pragma journal_mode=wal; pragma synchronous=off;" + _TABLE)
+        return self._database
+
+    def _discard(self) -> None:
+        """What cannot be read or written is forgotten."""
+        self.close()
+        if self._path is not None:
+            self._remove(self._path)
+        self._path = None
+
+    @staticmethod
+    def _remove(path: str) -> None:
+        for end in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                os.unlink(path + end)

@@ -1,0 +1,203 @@
+"""Which pack holds which small blob. It is derived from the packs alone: whatever it forgets is read again from them.
+
+What packs say is kept in memory; once there are many of them, in a database in the local cache, so that a store of
+many packs costs one look at their names. It is never trusted beyond that: a blob is verified when it is read, and a
+pack whose blob is to be re-used is looked for first.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pkgrun.errors import NotFound
+from pkgrun.store import packs
+from pkgrun.store.backend import Backend
+from pkgrun.store.packs import Part
+from pkgrun.store.parallel import each
+
+if TYPE_CHECKING:
+    import sqlite3
+
+MANY = 48
+"""Packs that are held in memory; more of them go into the database."""
+
+_FORM = 1
+_TABLES = """
+create table if not exists pack (number integer primary key, name text not null unique);
+create table if not exists blob (
+    digest blob primary key, pack integer not null, offset integer not null, length integer not null
+) without rowid;
+"""
+
+
+class Place(NamedTuple):
+    """Where a small blob lies."""
+
+    pack: str
+    offset: int
+    length: int
+
+
+class Index:
+    """The small blobs of one store. For several threads."""
+
+    def __init__(self, backend: Backend, folder: str | None) -> None:
+        self._backend = backend
+        self._lock = threading.RLock()
+        self._shelf = _Shelf(folder)
+        self._names: list[str] = []
+        self._recent: dict[bytes, int] = {}
+        self._there: set[str] = set()
+        self._looked = False
+
+    def find(self, digest: bytes) -> Place | None:
+        """Where a blob lies; None if no pack that is there holds it."""
+        with self._lock:
+            place = self._known(digest)
+            if place is None and not self._looked:
+                self.refresh()
+                place = self._known(digest)
+            return place
+
+    def find_all(self, digests: Sequence[bytes]) -> dict[bytes, Place]:
+        """Where those of them lie that a pack holds."""
+        with self._lock:
+            if not self._looked:
+                self.refresh()
+            if not self._recent and self._shelf.empty:
+                return {}
+            return {digest: place for digest in digests if (place := self._known(digest)) is not None}
+
+    def _known(self, digest: bytes) -> Place | None:
+        packed = self._recent.get(digest)
+        if packed is not None:
+            place = Place(self._names[packed >> 64], packed >> 32 & 0xFFFFFFFF, packed & 0xFFFFFFFF)
+        else:
+            found = self._shelf.find(digest)
+            if found is None:
+                return None
+            place = found
+        return place if self._is_there(place.pack) else None
+
+    def _is_there(self, pack: str) -> bool:
+        """Looked for once: what the cache remembers may have been merged into other packs since."""
+        if pack not in self._there:
+            if self._looked or self._backend.stat(packs.key_of(pack)) is None:
+                return False
+            self._there.add(pack)
+        return True
+
+    def add(self, pack: str, parts: Iterable[Part]) -> None:
+        """A pack that has just been published."""
+        with self._lock:
+            number = len(self._names)
+            self._names.append(pack)
+            self._there.add(pack)
+            self._recent.update((digest, number << 64 | at << 32 | length) for digest, at, length in parts)
+
+    def refresh(self) -> None:
+        """Look which packs there are, and read the indexes of new ones.
+
+        Raises:
+            Damaged: one of them is not what its name says.
+        """
+        with self._lock:
+            there = {pack for name in self._backend.list(packs.FOLDER) if (pack := packs.name_in(name))}
+            new = sorted(there.difference(self._names, self._shelf.packs()))
+            self._there, self._looked = there, True
+            many = len(new) > MANY
+            for start in range(0, len(new), MANY):
+                some = new[start : start + MANY]
+                found = dict(zip(some, each(self._parts, some, run=1), strict=True))
+                if not (many and self._shelf.add(found)):
+                    for pack, parts in found.items():
+                        self.add(pack, parts)
+
+    def _parts(self, pack: str) -> list[Part]:
+        try:
+            return list(packs.parts_of(self._backend, pack))
+        except NotFound:  # merged into another one meanwhile
+            return []
+
+
+class _Shelf:
+    """The database of an index; without a folder, or where none can be written, it is always empty."""
+
+    def __init__(self, folder: str | None) -> None:
+        self._path = os.path.join(folder or "", f"packs-{_FORM}.sqlite")
+        self._database: sqlite3.Connection | None = None
+        self._usable = folder is not None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is surely nothing in it."""
+        return self._open(create=False) is None
+
+    def _open(self, *, create: bool) -> sqlite3.Connection | None:
+        if self._database is None and self._usable and (create or os.path.exists(self._path)):
+            import sqlite3
+
+            try:
+                os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+                self._database = sqlite3.connect(self._path, timeout=30, check_same_thread=False)
+                self._database.executescript("pragma journal_mode=wal; pragma synchronous=off;" + _TABLES)
+            except (OSError, sqlite3.Error):
+                self._discard()
+        return self._database
+
+    def _discard(self) -> None:
+        """What cannot be read is not worth anything: go on without, and let the next one begin anew."""
+        self._usable, self._database = False, None
+        for end in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                os.unlink(self._path + end)
+
+    def _ask(self, question: str, *values: object) -> list[tuple[Any, ...]]:
+        database = self._open(create=False)
+        if database is None:
+            return []
+        import sqlite3
+
+        try:
+            return database.execute(question, values).fetchall()
+        except sqlite3.Error:
+            self._discard()
+            return []
+
+    def packs(self) -> Iterator[str]:
+        """The packs that are in it."""
+        return (name for (name,) in self._ask("select name from pack"))
+
+    def find(self, digest: bytes) -> Place | None:
+        """Where a blob is said to lie."""
+        found = self._ask(
+            "select name, offset, length from blob join pack on number = pack where digest = ?", digest
+        )
+        return Place(*found[0]) if found else None
+
+    def add(self, found: Mapping[str, list[Part]]) -> bool:
+        """Keep what packs hold; False if it cannot be kept."""
+        database = self._open(create=True)
+        if database is None:
+            return False
+        import sqlite3
+
+        try:
+            with database:
+                for pack, parts in found.items():
+                    number = database.execute(
+                        "insert into pack (name) values (?) on conflict do update set name = name returning number",
+                        (pack,),
+                    ).fetchone()[0]
+                    database.executemany(
+                        "insert or replace into blob values (?, ?, ?, ?)",
+                        ((part.digest, number, part.offset, part.length) for part in parts),
+                    )
+        except sqlite3.Error:
+            self._discard()
+            return False
+        return True

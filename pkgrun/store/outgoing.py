@@ -1,0 +1,197 @@
+"""A blob on its way to an object store: one request if it is small, parts that are sent while it comes in if not.
+
+It owns the memory that this takes and the threads that send; what a request is, it is told.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import Queue
+from typing import Protocol
+
+from pkgrun.errors import Bug, DataInvalid
+
+SINGLE = 64 << 20
+"""Bytes up to which a blob is sent by one request, and is in memory until then."""
+PART = 8 << 20
+"""The least size of a part. A server takes 10,000 parts, so a blob without a declared size may have 78 GiB."""
+_PARTS = 10_000
+_WAITING = 2
+_ROOM = 72 << 20
+_IN_FLIGHT = 4
+
+
+class Send(Protocol):
+    """Sends pieces as parts, so many of a size at once; what the iterator raises MUST leave nothing on the server."""
+
+    def __call__(self, key: str, pieces: Iterator[bytes], *, part: int, in_flight: int) -> object: ...
+
+
+class Room:
+    """What the uploads of one store may have in memory together. Nobody waits for it: who gets none sends parts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left = _ROOM
+        self._senders = 0
+
+    def take(self, size: int) -> bool:
+        """Whether so many bytes more may be kept."""
+        with self._lock:
+            if size > self._left:
+                return False
+            self._left -= size
+            return True
+
+    def give(self, size: int) -> None:
+        """So many bytes are no longer kept."""
+        with self._lock:
+            self._left += size
+
+    def enter(self) -> int:
+        """One more sends parts; how many at once it may have on their way. The first has the most."""
+        with self._lock:
+            self._senders += 1
+            return max(1, _IN_FLIGHT + 1 - self._senders)
+
+    def leave(self) -> None:
+        """One sends no more."""
+        with self._lock:
+            self._senders -= 1
+
+
+class Outgoing:
+    """An upload under a key that is known. `put` sends all of it, `send` its parts; both raise this library's errors."""
+
+    def __init__(
+        self,
+        key: str,
+        size: int | None,
+        *,
+        room: Room,
+        put: Callable[[str, bytes | bytearray], object],
+        send: Send,
+    ) -> None:
+        self._key = key
+        self._part = max(PART, -(-(size or 0) // (_PARTS - 1)))
+        self._room, self._put, self._send = room, put, send
+        self._first = b""
+        self._kept = bytearray()
+        self._size = 0
+        self._parts: _Parts | None = None
+
+    def write(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._parts is None and self._size <= SINGLE and self._keep(chunk):
+            return
+        if self._size > self._part * _PARTS:
+            raise DataInvalid(
+                f"{self._key} has more than {self._part * _PARTS >> 30} GiB, which S3 takes of one object only "
+                "if its size is known before",
+            )
+        (self._parts or self._begin()).feed(chunk)
+
+    def _keep(self, chunk: bytes) -> bool:
+        if self._size == len(chunk):  # not copied: whoever has a blob at hand writes it at once
+            self._first = chunk
+            return True
+        if not self._room.take(len(self._first) + len(chunk)):
+            return False
+        self._kept += self._first
+        self._kept += chunk
+        self._first = b""
+        return True
+
+    def _begin(self) -> _Parts:
+        parts = self._parts = _Parts(self._key, self._part, self._room, self._send)
+        parts.feed(self._first)
+        while self._kept:
+            piece = bytes(self._kept[: 1 << 20])
+            del self._kept[: len(piece)]
+            self._room.give(len(piece))
+            parts.feed(piece)
+        return parts
+
+    def publish(self, key: str) -> None:
+        if key != self._key:
+            raise Bug(f"the blob {self._key} cannot become {key}: an object store renames nothing")
+        if self._parts is not None:
+            self._parts.end()
+            return
+        try:
+            self._put(key, self._kept or self._first)
+        finally:
+            self._forget()
+
+    def discard(self) -> None:
+        if self._parts is not None:
+            self._parts.stop()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._room.give(len(self._kept))
+        self._first, self._kept = b"", bytearray()
+
+
+class _Stopped(Exception):
+    pass
+
+
+class _Parts:
+    """Sends what it is fed, in a thread of its own."""
+
+    def __init__(self, key: str, part: int, room: Room, send: Send) -> None:
+        self._waiting: Queue[bytes | None] = Queue(_WAITING)
+        self._stopped = False
+        self._ended = False
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(key, part, room, send), daemon=True)
+        self._thread.start()
+
+    def feed(self, piece: bytes) -> None:
+        """One more piece.
+
+        Raises:
+            PkgrunError: whatever ended the sending.
+        """
+        if self._failure is not None:
+            raise self._failure
+        self._waiting.put(piece)
+
+    def end(self) -> None:
+        """That was all; returns when the blob is there."""
+        self._finish()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Take it back."""
+        self._stopped = True
+        self._finish()
+
+    def _finish(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self, key: str, part: int, room: Room, send: Send) -> None:
+        in_flight = room.enter()
+        pieces = self._pieces()
+        try:
+            send(key, pieces, part=part, in_flight=in_flight)
+        except BaseException as error:
+            self._failure = error
+        finally:
+            room.leave()
+        with suppress(_Stopped):
+            for _ in pieces:  # whoever feeds must not wait for ever for a sender that has failed
+                pass
+
+    def _pieces(self) -> Iterator[bytes]:
+        while (piece := self._waiting.get()) is not None:
+            yield piece
+        if self._stopped:
+            raise _Stopped

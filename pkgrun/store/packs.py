@@ -1,0 +1,157 @@
+"""The form of a pack: many small blobs in one object, and behind them where each one lies.
+
+A pack is `MAGIC`, the blobs, the index (one entry a blob, ordered by digest: 32 bytes of SHA-256, offset, length), and
+a foot: the SHA-256 of the index, how many entries it has, `MAGIC`. The first is also the pack's name: the index
+names every blob by content and place, so it names every byte of the pack.
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import struct
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pkgrun.errors import Damaged, NotFound
+from pkgrun.store.backend import Backend
+
+MAGIC = b"pkgpack1"
+SIZE = 32 << 20
+"""Bytes of blobs after which a pack is full. Larger ones send no faster, and three are in memory at once."""
+
+FOLDER = "packs"
+_ENTRY = struct.Struct(">32sQI")
+_FOOT = struct.Struct(">32sQ8s")
+_LIKELY = 1 << 19
+"""Bytes that are read from the end at once: the whole index of most packs."""
+
+
+class Part(NamedTuple):
+    """Where a blob lies in its pack."""
+
+    digest: bytes
+    offset: int
+    length: int
+
+
+def key_of(pack: str) -> str:
+    """The key of a pack."""
+    return f"{FOLDER}/{pack}.pack"
+
+
+def name_in(name: str) -> str | None:
+    """The pack that a file's name means, or None."""
+    pack = name.removesuffix(".pack")
+    return pack if len(pack) == 64 and pack != name and not pack.strip("0123456789abcdef") else None
+
+
+class Filling:
+    """A pack that is being filled, in memory, by one thread at a time; any may read."""
+
+    def __init__(self) -> None:
+        self._pieces = [MAGIC]
+        self._places: dict[bytes, int] = {}
+        self.size = len(MAGIC)
+        self._lock = threading.Lock()
+        self._closed: Pack | None = None
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, digest: object) -> bool:
+        return digest in self._places
+
+    def add(self, digest: bytes, data: bytes) -> None:
+        """One more blob, unless it is there."""
+        if digest not in self._places:
+            self._places[digest] = len(self._pieces)
+            self._pieces.append(data)
+            self.size += len(data)
+
+    def join(self, other: Filling) -> None:
+        """All of another one's blobs."""
+        for digest, place in other._places.items():
+            self.add(digest, other._pieces[place])
+
+    def get(self, digest: bytes) -> bytes | None:
+        """A blob's bytes, or None."""
+        place = self._places.get(digest)
+        if place is None:
+            return None
+        with self._lock:
+            return self._closed.blob(digest) if self._closed is not None else self._pieces[place]
+
+    def close(self) -> Pack:
+        """The whole pack; nothing can be added any more."""
+        offsets, offset = [], 0
+        for piece in self._pieces:
+            offsets.append(offset)
+            offset += len(piece)
+        parts = sorted(
+            Part(digest, offsets[place], len(self._pieces[place])) for digest, place in self._places.items()
+        )
+        index = b"".join([_ENTRY.pack(*part) for part in parts])
+        foot = _FOOT.pack(hashlib.sha256(index).digest(), len(parts), MAGIC)
+        pack = Pack(hashlib.sha256(index).hexdigest(), b"".join([*self._pieces, index, foot]), parts)
+        with self._lock:  # the pieces stand in the pack, and need not be in memory twice
+            self._closed, self._pieces = pack, []
+        return pack
+
+
+class Pack(NamedTuple):
+    """A pack as it is written."""
+
+    name: str
+    data: bytes
+    parts: list[Part]
+
+    def blob(self, digest: bytes) -> bytes | None:
+        """One blob's bytes, or None."""
+        at = bisect.bisect_left(self.parts, digest, key=lambda part: part.digest)
+        if at == len(self.parts) or self.parts[at].digest != digest:
+            return None
+        return self.data[self.parts[at].offset : self.parts[at].offset + self.parts[at].length]
+
+
+def parts_of(backend: Backend, pack: str) -> Iterator[Part]:
+    """What a pack holds, from its index, which is checked against the pack's name.
+
+    Raises:
+        NotFound: there is no such pack (any more).
+        Damaged: it is cut off, or its index is not what its name says.
+    """
+    key = key_of(pack)
+    found = backend.stat(key)
+    if found is None:
+        raise NotFound(f"there is no {key}")
+    start = max(0, found.size - _LIKELY)
+    end = backend.read(key, start, found.size - start)
+    count = _count(end, key)
+    length = count * _ENTRY.size
+    if length + _FOOT.size > found.size:
+        raise _damaged(key)
+    if length + _FOOT.size > len(end):
+        start = found.size - length - _FOOT.size
+        end = backend.read(key, start, found.size - start)
+    index = end[len(end) - length - _FOOT.size : len(end) - _FOOT.size]
+    if hashlib.sha256(index).hexdigest() != pack:
+        raise _damaged(key)
+    return map(Part._make, _ENTRY.iter_unpack(index))
+
+
+def _count(end: bytes, key: str) -> int:
+    if len(end) < _FOOT.size:
+        raise _damaged(key)
+    _, count, magic = _FOOT.unpack(end[-_FOOT.size :])
+    if magic != MAGIC:
+        raise _damaged(key)
+    return int(count)
+
+
+def _damaged(key: str) -> Damaged:
+    return Damaged(
+        f"{key} is damaged: its index is not what its name says",
+        hint="restore the file from a copy of the store",
+    )

@@ -1,0 +1,91 @@
+"""Carries full packs to the backend in the background, so that reading, hashing and the disk go on at once.
+
+It owns the packs that are on their way, which can still be read here. It keeps no order: whoever needs one waits.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from pkgrun.store.backend import Backend, Upload
+from pkgrun.store.index import Index
+from pkgrun.store.packs import Filling, Pack, key_of
+
+AT_ONCE = 3
+"""Packs on their way; whoever brings one more waits, so this bounds the memory."""
+
+
+class Sender:
+    """Packs on their way into one store, for one operation."""
+
+    def __init__(self, backend: Backend, index: Index) -> None:
+        self._backend, self._index = backend, index
+        self._room = threading.BoundedSemaphore(AT_ONCE)
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+        self._filled: tuple[Filling, ...] = ()
+        self._failures: list[BaseException] = []
+
+    def send(self, filled: Filling) -> None:
+        """Take a pack over; it may be written to no more.
+
+        Raises:
+            PkgrunError: one before it has failed.
+        """
+        self._room.acquire()
+        thread = threading.Thread(target=self._carry, args=(filled,), daemon=True)
+        with self._lock:
+            self._threads.add(thread)
+            self._filled += (filled,)
+        thread.start()
+        self._check()
+
+    def underway(self) -> tuple[Filling, ...]:
+        """What has not arrived yet."""
+        return self._filled
+
+    def wait(self) -> None:
+        """All have arrived.
+
+        Raises:
+            PkgrunError: one has not.
+        """
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join()
+        self._check()
+
+    def _check(self) -> None:
+        if self._failures:
+            raise self._failures[0]
+
+    def _carry(self, filled: Filling) -> None:
+        try:
+            pack = filled.close()
+            send(self._backend, pack)
+            self._index.add(pack.name, pack.parts)
+        except BaseException as error:
+            self._failures.append(error)
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+                self._filled = tuple(one for one in self._filled if one is not filled)
+            self._room.release()
+
+
+def send(backend: Backend, pack: Pack) -> None:
+    """Write one pack; visible and durable after the backend's next flush."""
+    key = key_of(pack.name)
+    upload = backend.upload(key)
+    write(upload, pack.data)
+    upload.publish(key)
+
+
+def write(upload: Upload, data: bytes) -> None:
+    """All of a blob, or nothing."""
+    try:
+        upload.write(data)
+    except BaseException:
+        upload.discard()
+        raise

@@ -1,0 +1,68 @@
+"""Where an overlay is not quite a folder, the run's error says what to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from pkgrun.runs.verdict import verdict
+from tests.worker.mounted import Ground, ground
+
+
+@pytest.fixture
+def place() -> Iterator[Ground]:
+    with ground("user") as made:
+        if isinstance(made, str):
+            pytest.skip(made)
+        yield made
+
+
+def hint(place: Ground, body: str, *, overlay: bool = True) -> str | None:
+    workdir = str(place.root / "work")
+    error = verdict(place.run(body).exit, workdir=workdir, timeout=None, dataset=True, overlay=overlay)
+    assert error is not None
+    return error.hint
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("os.rename('data/folder', 'data/other')", "renames no folder of the dataset"),
+        ("os.rename('./data/folder/x', 'x')", "nothing across its border"),
+        ("os.rename(os.path.abspath('data/folder'), os.path.abspath('data/other'))", "renames no folder"),
+        ("os.rename('data', 'other')", "itself stays where it is"),
+        ("import shutil; shutil.rmtree('data')", "itself stays where it is"),
+        (
+            "try: os.rename('data/folder', 'data/o')\nexcept OSError as error: raise ValueError('no') from error",
+            "renames no folder of the dataset",
+        ),
+        ("subprocess.run(['mv', '-T', 'data', 'other'], check=True)", None),
+        ("raise OSError(16, 'Device or resource busy', '/dev/gpu')", None),
+        ("raise PermissionError('Permission denied: no data for you')", None),
+        ("raise ValueError('data/folder is empty')", None),
+    ],
+)
+def test_a_seam_of_the_overlay_names_the_way_out(place: Ground, body: str, words: str | None) -> None:
+    place.fill({"folder/x": "1"})
+    said = hint(place, body)
+    assert said is not None
+    assert ("--mount copy" in said) == (words is not None)
+    assert words is None or words in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root owns what is not the user's")
+def test_files_of_others_are_still_theirs(place: Ground) -> None:
+    (place.source / "theirs").write_text("x")
+    said = hint(place, "open('data/theirs', 'a')")
+    assert said is not None
+    assert "the dataset's owners" in said
+    assert "--mount copy" in said
+
+
+def test_no_overlay_no_such_hint(place: Ground) -> None:
+    place.fill({"folder/x": "1"})
+    said = hint(place, "os.rename('data/folder', 'data/other')", overlay=False)
+    assert said is not None
+    assert "--mount" not in said

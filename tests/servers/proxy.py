@@ -1,0 +1,161 @@
+"""A proxy between a client and a real S3 server: it counts requests, loses answers, cuts them short, and is slow.
+
+It understands HTTP only so far as to know where a request ends. What it is not told to spoil it passes on as it is.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.servers import Server
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong with a request.
+
+    lost: the server does it, and its answer never comes. cut: only so many bytes of the answer's body come.
+    status: it never reaches the server, which seems to answer this. late: so many seconds pass first.
+    """
+
+    lost: bool = False
+    cut: int | None = None
+    status: int | None = None
+    late: float = 0
+
+
+LOST = Fault(lost=True)
+"""Done, but the answer is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it came in."""
+
+    method: str
+    path: str
+    size: int
+
+
+class Proxy:
+    """`server` is reached through it; `requests` are all that came."""
+
+    def __init__(self, behind: Server) -> None:
+        self._behind = urlsplit(behind.endpoint).netloc
+        self._planned: dict[str, list[Fault | None]] = {}
+        self._always: dict[str, Fault] = {}
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self.requests: list[Request] = []
+        handler = type("Handler", (_Handler,), {"proxy": self})
+        self._http = _Http(("127.0.0.1", 0), handler)
+        self.server = replace(behind, endpoint=f"http://127.0.0.1:{self._http.server_address[1]}")
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def plan(self, method: str, *faults: Fault | None) -> None:
+        """What happens to the next requests of a method, in their order; None: nothing."""
+        with self._lock:
+            self._planned[method] = list(faults)
+
+    def always(self, method: str, fault: Fault) -> None:
+        """What happens to all requests of a method that nothing else is planned for."""
+        with self._lock:
+            self._always[method] = fault
+
+    def close(self) -> None:
+        """Serve nobody any more."""
+        self._ended.set()
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+
+    def meet(self, request: Request) -> Fault:
+        """Note a request, wait if it is to be late; what goes wrong with it."""
+        with self._lock:
+            self.requests.append(request)
+            planned = self._planned.get(request.method)
+            fault = planned.pop(0) if planned else self._always.get(request.method)
+        if fault is not None and fault.late:
+            self._ended.wait(fault.late)
+        return fault or Fault()
+
+    def ask(self, handler: _Handler, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+        """Let the server behind do it."""
+        connection = http.client.HTTPConnection(self._behind, timeout=60)
+        try:
+            connection.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in handler.headers.items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            return answer, answer.read()
+        finally:
+            connection.close()
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up are nothing to report."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each small answer waits for an acknowledgement
+    proxy: Proxy
+
+    def _pass(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        fault = self.proxy.meet(Request(self.command, self.path, len(body)))
+        if fault.status is not None:
+            self.send_response(fault.status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+            return
+        answer, data = self.proxy.ask(self, body)
+        if fault.lost:
+            self._hang_up()
+            return
+        self.send_response_only(answer.status, answer.reason)
+        for name, value in answer.getheaders():
+            if name.lower() not in {"transfer-encoding", "connection", "content-length"}:
+                self.send_header(name, value)
+        self.send_header("content-length", answer.getheader("content-length") or str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[: fault.cut])
+        if fault.cut is not None:
+            self._hang_up()
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass  # noqa: N815 - the names are http.server's
+
+    def _hang_up(self) -> None:
+        """Reset the connection, as a machine does that has died."""
+        self.close_connection = True
+        with suppress(OSError):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing is printed."""
+
+
+@contextmanager
+def proxy(behind: Server) -> Iterator[Proxy]:
+    """A proxy in front of a server, until the end of the block."""
+    made = Proxy(behind)
+    try:
+        yield made
+    finally:
+        made.close()
