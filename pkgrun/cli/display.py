@@ -23,6 +23,9 @@ SIGN_OF_LIFE = 30.0
 
 _TAIL = 8
 
+_WIDE = 100
+"""Columns from which on there is room for more than what counts."""
+
 
 class Display(Protocol):
     """An observer that shows what it is told, between its two ends."""
@@ -39,13 +42,17 @@ class Display(Protocol):
     ) -> None: ...
 
 
-def of(settings: Settings) -> Display:
-    """The display that fits: none if quiet, a live one on a terminal, else lines."""
+def of(settings: Settings, *, doing: str = "preparing") -> Display:
+    """The display that fits: none if quiet, a live one on a terminal, else lines.
+
+    Args:
+        doing: what goes on before the first phase, and where there are no phases.
+    """
     if settings.quiet:
         return Silent()
     if settings.progress and sys.stderr.isatty() and text.interactive():
-        return Picture(verbose=settings.verbose)
-    return Lines()
+        return Picture(verbose=settings.verbose, doing=doing)
+    return Lines(doing)
 
 
 class Silent:
@@ -67,11 +74,11 @@ class Silent:
 class Lines(Silent):
     """One line an event, and a sign of life where there is none for long."""
 
-    def __init__(self, sign_of_life: float = SIGN_OF_LIFE) -> None:
+    def __init__(self, doing: str = "preparing", *, sign_of_life: float = SIGN_OF_LIFE) -> None:
         self._patience = sign_of_life
         self._lock = threading.Lock()
         self._last = self._began = time.monotonic()
-        self._phase, self._end = "", threading.Event()
+        self._phase, self._work, self._end = doing, "", threading.Event()
         self._thread = threading.Thread(target=self._live, daemon=True)
 
     def __enter__(self) -> Self:
@@ -85,8 +92,10 @@ class Lines(Silent):
     def __call__(self, event: Event) -> None:
         match event:
             case Phase(name, at):
-                self._phase = name
+                self._phase, self._work = name, ""
                 self._print(f"{time.strftime('%H:%M:%S', time.localtime(at))} {name}")
+            case Progress():
+                self._work = f": {amount(event)}"
             case Log(_, line, _):
                 self._print(f"  {text.line(line)}")
             case Notice(message, hint):
@@ -104,24 +113,25 @@ class Lines(Silent):
         while not self._end.wait(min(1.0, self._patience / 4)):
             if time.monotonic() - self._last >= self._patience:
                 self._print(
-                    f"… still in {self._phase}, {text.duration(time.monotonic() - self._began)} so far"
+                    f"… still in {self._phase}, {text.duration(time.monotonic() - self._began)} so far{self._work}"
                 )
 
 
 class Picture(Silent):
     """Phases with their times, the work within the current one, and the last lines of the log."""
 
-    def __init__(self, *, verbose: bool) -> None:
+    def __init__(self, *, verbose: bool, doing: str) -> None:
         from rich.console import Console
         from rich.live import Live
         from rich.spinner import Spinner
 
         self._console: Console = Console(stderr=True, highlight=False, emoji=False)
-        self._verbose = verbose
+        self._verbose, self._doing = verbose, doing
         self._spinner = Spinner("dots", style="cyan")
         self._began = time.time()
         self._phases: list[tuple[str, float]] = []
         self._progress: Progress | None = None
+        self._rate = Rate()
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._run = ""
         self._live: Live = Live(
@@ -142,8 +152,9 @@ class Picture(Silent):
         match event:
             case Phase(name, at):
                 self._phases.append((name, at))
-                self._progress = None
+                self._progress, self._rate = None, Rate()
             case Progress():
+                self._rate.count(event, time.monotonic())
                 self._progress = event
             case Log(_, line, _):
                 self._tail.append(line)
@@ -183,21 +194,67 @@ class Picture(Silent):
         from rich.table import Table
         from rich.text import Text
 
-        name, since = self._phases[-1] if self._phases else ("preparing", self._began)
+        name, since = self._phases[-1] if self._phases else (self._doing, self._began)
         row = Table.grid(padding=(0, 1))
         words = Text.assemble((f"{name:<12}", "bold cyan"), f"{text.duration(now - since):>9}")
-        row.add_row(
-            Text(""), self._spinner, words, *self._work(now - since), Text(self._run[:13], style="dim")
-        )
+        row.add_row(Text(""), self._spinner, words, *self._work(name), Text(self._run[:13], style="dim"))
         return row
 
-    def _work(self, elapsed: float) -> list[RenderableType]:
+    def _work(self, phase: str) -> list[RenderableType]:
         from rich.progress_bar import ProgressBar
         from rich.text import Text
 
         work = self._progress
         if work is None:
             return []
-        rate = f"{text.size(work.done / elapsed)}/s" if elapsed > 0.5 else ""
-        told = f"{text.size(work.done)} of {text.size(work.total or work.done)} {rate}"
-        return [ProgressBar(total=work.total or 1, completed=work.done, width=24), Text(told, style="dim")]
+        told = Text(amount(work), style="dim")
+        if per_second := self._rate.of(time.monotonic()):
+            told.append(f"  {_quantity(per_second, work.unit)}/s")
+        if self._console.width >= _WIDE and work.label not in {phase, "data"}:
+            told.append(f"  {text.line(work.label)}")
+        told.no_wrap, told.overflow = True, "ellipsis"
+        width = 24 if self._console.width >= _WIDE else 12
+        bar = ProgressBar(total=work.total, completed=work.done, width=width) if work.total else Text("")
+        return [bar, told]
+
+
+class Rate:
+    """How fast work goes: over the last seconds, since the beginning tells little of a transfer that has stalled."""
+
+    _SPAN = 5.0
+
+    def __init__(self) -> None:
+        self._label = ""
+        self._points: deque[tuple[float, int]] = deque()
+
+    def count(self, work: Progress, at: float) -> None:
+        """So much is done at a time; other work begins anew."""
+        if work.label != self._label:
+            self._label, self._points = work.label, deque()  # a new one: somebody may be reading the old
+        points = self._points
+        # Several threads tell, so the words of one may come behind those of another.
+        if not points or (at - points[-1][0] >= 0.1 and work.done > points[-1][1]):
+            points.append((at, work.done))
+        while len(points) > 2 and at - points[1][0] >= self._SPAN:
+            points.popleft()
+
+    def of(self, at: float) -> float:
+        """Per second; 0 as long as that cannot be said."""
+        points = self._points
+        if not points or at - points[0][0] < 0.5:
+            return 0.0
+        began, before = points[0]
+        return (points[-1][1] - before) / (at - began)
+
+
+def amount(work: Progress) -> str:
+    """What is done, for reading: `1.2 GB of 4.0 GB`, `312 of 20,000 files`; of an unknown total only the first."""
+    if work.total is None:
+        return _quantity(work.done, work.unit)
+    if work.unit == "files":
+        return f"{work.done:,} of {text.plural(work.total, 'file')}"
+    return f"{text.size(work.done)} of {text.size(work.total)}"
+
+
+def _quantity(count: float, unit: str) -> str:
+    return text.plural(round(count), "file") if unit == "files" else text.size(count)

@@ -16,6 +16,7 @@ from pkgrun.cli.options import EXIT_CODES, Settings, common
 _COMMANDS = {
     "train": ("pkgrun.cli.train", "Train a package version into the next one."),
     "package": ("pkgrun.cli.package", "Import packages, look at them and their versions."),
+    "dataset": ("pkgrun.cli.dataset", "Keep datasets by name, compare them, take them out again."),
     "run": ("pkgrun.cli.run", "Look at runs, their logs, results and artifacts."),
     "completion": ("pkgrun.cli.completion", "Print the completion script of a shell."),
 }

@@ -88,3 +88,14 @@ class Command(click.Command):
 
 
 pass_settings = click.make_pass_decorator(Settings)
+
+
+def pairs(given: tuple[str, ...], option: str) -> dict[str, str]:
+    """`K=V` words as a mapping."""
+    found = {}
+    for word in given:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise click.UsageError(f"{option} {word!r} is not of the form K=V")
+        found[key] = value
+    return found

@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from pkgrun.cli import text
-from pkgrun.cli.options import Command, Settings, common, pass_settings
+from pkgrun.cli.options import Command, Settings, common, pairs, pass_settings
 from pkgrun.cli.shell import complete_package
-from pkgrun.cli.train import pairs
 
 
 @click.group()
@@ -46,7 +45,7 @@ def add(
 @pass_settings
 def list_(settings: Settings) -> None:
     """All packages, each with its newest version."""
-    from pkgrun.cli import pages
+    from pkgrun.cli import package_pages
 
     workspace = settings.workspace()
     found = [(workspace.version(name), count) for name, count in workspace.packages().items()]
@@ -57,7 +56,7 @@ def list_(settings: Settings) -> None:
         ]
         text.emit({"packages": listed})
     elif found:
-        pages.package_list(found)
+        package_pages.listing(found)
     else:
         text.say("no packages yet; `pkgrun package add FOLDER` imports one", settings)
 
@@ -67,18 +66,18 @@ def list_(settings: Settings) -> None:
 @pass_settings
 def show(settings: Settings, name: str) -> None:
     """A package's versions and who came from whom; with @V everything about one version."""
-    from pkgrun.cli import pages
+    from pkgrun.cli import package_pages, pages
 
     workspace = settings.workspace()
     if "@" in name:
         record = workspace.version(name)
-        text.emit(pages.dump(record)) if settings.json else pages.version_page(record)
+        text.emit(pages.dump(record)) if settings.json else package_pages.version(record)
         return
     records = workspace.versions(name)
     if settings.json:
         text.emit({"package": name, "versions": [pages.dump(record) for record in records]})
     else:
-        pages.package_page(records)
+        package_pages.family(records)
 
 
 @package.command(cls=Command)
@@ -89,6 +88,8 @@ def show(settings: Settings, name: str) -> None:
 @pass_settings
 def files(settings: Settings, name: str, out: str | None) -> None:
     """The files of a version: digest, size, path; or with --out the files themselves, the trained model among them."""
+    from pkgrun.cli import pages
+
     workspace = settings.workspace()
     if out is not None:
         count = workspace.export(name, out)
@@ -97,17 +98,8 @@ def files(settings: Settings, name: str, out: str | None) -> None:
         else:
             text.say(f"{text.plural(count, 'file')} written to {out}", settings)
         return
-    found = list(workspace.files(name))
-    if settings.json:
-        text.emit({"files": [entry.written() | {"path": text.shown(path)} for path, entry in found]})
-        return
-    for path, entry in found:
-        mark = {"dir": "/", "symlink": f" -> {text.line(entry.target)}"}.get(
-            entry.kind, "*" if entry.executable else ""
-        )
-        click.echo(
-            f"{entry.digest[7:19] or '-':<12}  {entry.bytes:>12,}  {text.line(text.shown(path))}{mark}"
-        )
+    found = workspace.files(name)
+    text.emit(pages.files_document(found)) if settings.json else pages.files(found)
 
 
 @package.command(cls=Command)

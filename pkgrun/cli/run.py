@@ -19,18 +19,20 @@ def run() -> None:
 
 @run.command("list", cls=Command)
 @click.option("-n", "--limit", type=click.IntRange(1), help="So many at most.  [default: 30; with --all all]")
-@click.option("--all", "everything", is_flag=True, help="Imports too.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also what ran no pipeline: imports, registered datasets."
+)
 @pass_settings
 def list_(settings: Settings, limit: int | None, everything: bool) -> None:
     """Runs, the newest first."""
-    from pkgrun.cli import pages
+    from pkgrun.cli import run_pages
 
     workspace = settings.workspace()
-    records = list(workspace.runs(limit=limit or (None if everything else 30), imports=everything))
+    records = list(workspace.runs(limit=limit or (None if everything else 30), everything=everything))
     if settings.json:
-        text.emit({"runs": [pages.run_document(record, workspace.url) for record in records]})
+        text.emit({"runs": [run_pages.document(record, workspace.url) for record in records]})
     elif records:
-        pages.run_list(records)
+        run_pages.listing(records)
     else:
         text.say("no runs yet; `pkgrun train` makes one", settings)
 
@@ -40,14 +42,14 @@ def list_(settings: Settings, limit: int | None, everything: bool) -> None:
 @pass_settings
 def show(settings: Settings, run_id: str) -> None:
     """Everything about a run on one page."""
-    from pkgrun.cli import pages
+    from pkgrun.cli import run_pages
 
     workspace = settings.workspace()
     found = workspace.run(run_id)
     if settings.json:
-        text.emit(pages.run_document(found.record(), workspace.url))
+        text.emit(run_pages.document(found.record(), workspace.url))
     else:
-        pages.run_page(found.record(), found.log(), workspace.url)
+        run_pages.run(found.record(), found.log(), workspace.url)
 
 
 @run.command(cls=Command)
@@ -94,7 +96,7 @@ def results(settings: Settings, run_id: str) -> None:
     record = workspace.run(run_id).record()
     found = results_of(record, workspace.url)
     if found is None:
-        why = f"it is {record.status}" if record.request else "it is an import"
+        why = f"it is {record.status}" if record.request else "it ran no pipeline"
         raise NotFound(f"the run {record.run} has no results: {why}", run_id=record.run)
     text.emit(pages.dump(found))
 

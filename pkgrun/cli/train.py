@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pkgrun.cli import text
-from pkgrun.cli.options import Command, Settings, pass_settings
-from pkgrun.cli.shell import complete_package
+from pkgrun.cli.options import Command, Settings, pairs, pass_settings
+from pkgrun.cli.shell import complete_data, complete_package
 
 if TYPE_CHECKING:
     from pkgrun.cli.display import Display
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     "--data",
     metavar="PATH|URL|NAME[@N][/SUB]",
     type=click.Path(),
+    shell_complete=complete_data,
     help="The dataset, which appears at data/: a file or folder, a URL, or a registered dataset or a folder of it.",
 )
 @click.option("--env", "-e", metavar="K=V", multiple=True, help="A parameter; again for more.")
@@ -67,13 +67,11 @@ def train(settings: Settings, /, package: str, **options: Any) -> None:
     NAME alone is the package's newest version, NAME@1 the newest of major 1. A FOLDER is imported first, unless the
     package has a version of that content already.
     """
-    from pkgrun.cli import display
+    from pkgrun.cli import display, signals
 
     workspace = settings.workspace(create=os.path.isdir(os.path.expanduser(package)))
     with display.of(settings) as shown:
-        signal.signal(signal.SIGTERM, _terminated)
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # else nohup has been asked for
-            signal.signal(signal.SIGHUP, _terminated)
+        signals.heed()
         run = workspace.train(
             package,
             data=options["data"],
@@ -96,10 +94,6 @@ def train(settings: Settings, /, package: str, **options: Any) -> None:
     _finish(settings, run, ended)
 
 
-def _terminated(number: int, frame: object) -> NoReturn:
-    raise text.Terminated(number)
-
-
 def _wait(run: Any, shown: Display) -> BaseException | None:
     """Wait for the end; what interrupted or failed it."""
     from pkgrun.errors import PkgrunError
@@ -118,33 +112,22 @@ def _wait(run: Any, shown: Display) -> BaseException | None:
 
 
 def _finish(settings: Settings, run: Any, ended: BaseException | None) -> None:
-    from pkgrun.cli import pages
+    from pkgrun.cli import run_pages
     from pkgrun.errors import PkgrunError
 
     record = run.record()
     if not record.final and ended is not None:
         raise ended
     if settings.json:
-        text.emit(pages.run_document(record, settings.workspace().url))
+        text.emit(run_pages.document(record, settings.workspace().url))
     elif record.status == "successful":
-        pages.trained(record)
+        run_pages.trained(record)
     if record.status != "successful":
-        pages.failure(record, run.log())
+        run_pages.failure(record, run.log())
     if isinstance(ended, PkgrunError):
         raise text.Shown(ended.exit_code)
     if ended is not None:
         raise ended
-
-
-def pairs(given: tuple[str, ...], option: str) -> dict[str, str]:
-    """`K=V` words as a mapping."""
-    found = {}
-    for word in given:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise click.UsageError(f"{option} {word!r} is not of the form K=V")
-        found[key] = value
-    return found
 
 
 def _parameters(given: tuple[str, ...], files: tuple[str, ...]) -> dict[str, str]:

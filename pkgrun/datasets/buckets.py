@@ -35,11 +35,11 @@ class Bucket:
             )
         self._ranges = True
         self._make: Callable[..., Any] = fs
-        self._fs: Any = None
         self._client: Any = None
 
     async def close(self) -> None:
-        self._fs = self._client = None  # closed by the file system's finalizer
+        if self._client is not None:
+            await self._client.close()
 
     async def listing(self) -> Listing:
         if self._key and not self._key.endswith("/"):
@@ -119,11 +119,16 @@ class Bucket:
 
     async def _connected(self, **options: Any) -> Any:
         if self._client is None or options:
+            await self.close()
             config = {"max_pool_connections": WIDTH, "connect_timeout": CONNECT, "read_timeout": SILENCE}
-            self._fs = self._make(
-                skip_instance_cache=True, use_listings_cache=False, config_kwargs=config, **options
+            fs = self._make(
+                asynchronous=True,
+                skip_instance_cache=True,
+                use_listings_cache=False,
+                config_kwargs=config,
+                **options,
             )
-            self._client = await self._fs.set_session()
+            self._client = await fs.set_session()
         return self._client
 
 

@@ -24,9 +24,9 @@ _TAGS = (
 class FileSystem:
     """Whatever else fsspec knows: `gs://`, `az://`, `memory://`, chains such as `zip://…::https://…`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
         self.label, self._url = urls.label(url), url
-        self._fs, self._path = _file_system(url, self.label)
+        self._fs, self._path = _file_system(url, self.label, loop)
         # Only the asynchronous ones promise to bear several callers.
         self.width = WIDTH if self._fs.async_impl else 1
 
@@ -87,7 +87,7 @@ def _thing(path: str, where: str, about: dict[str, Any]) -> Thing:
     return Thing(path, where, about.get("size"), tag, ranges=about.get("size") is not None)
 
 
-def _file_system(url: str, label: str) -> tuple[Any, str]:
+def _file_system(url: str, label: str, loop: asyncio.AbstractEventLoop) -> tuple[Any, str]:
     import fsspec  # type: ignore[import-untyped]
 
     for link in url.split("::"):
@@ -96,8 +96,11 @@ def _file_system(url: str, label: str) -> tuple[Any, str]:
             known = ", ".join(sorted(set(fsspec.available_protocols()) - {"file", "local"}))
             raise UsageError(f"{label}: nothing is known of {scheme}://", hint=f"known are {known}")
         imported(scheme)
+    options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+    if fsspec.get_filesystem_class(url.partition("://")[0].lower()).async_impl:
+        options |= {"asynchronous": True, "loop": loop}
     try:
-        fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        fs, path = fsspec.core.url_to_fs(url, **options)
     except FileNotFoundError as error:
         raise NotFound(f"there is nothing at {label}", hint="check the URL") from error
     except Exception as error:  # each file system has its own

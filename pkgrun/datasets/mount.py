@@ -139,10 +139,10 @@ def _clone_all(listing: Listing, target: str, meter: _Meter) -> list[str] | None
             meter.add(stamp[0])
         return changed
 
-    some = list(portions(listing))
-    if not some or not _can_clone(some[0], target):
+    first = next(portions(listing), None)
+    if first is None or not _can_clone(first, target):
         return None
-    return [path for changed in each(clone, some, run=1) for path in changed]
+    return [path for changed in each(clone, portions(listing), run=1) for path in changed]
 
 
 def _can_clone(portion: Portion, target: str) -> bool:
@@ -190,7 +190,7 @@ class _Copying:
 
 
 def _copy_all(listing: Listing, target: str, sink: Sink, meter: _Meter) -> Ingested:
-    taken = intake.take_all(portions(listing), sink, laying=_Copying(target, sink), progress=meter.add)
+    taken = intake.take_all(listing, sink, laying=_Copying(target, sink), progress=meter.add)
     return intake.seal(listing, taken, sink)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from os.path import join
 from typing import Any, TypeVar
@@ -63,28 +63,52 @@ def fetch(url: str, copies: Copies) -> Iterator[Fetched]:
         Killed: the copies' `stop` turned true.
     """
     label = urls.label(url)
+    with ExitStack() as held:
+        with _loop() as loop:
 
-    def run(work: Coroutine[Any, Any, Result]) -> Result:
-        return _run(work, copies.stop, label)
+            def run(work: Coroutine[Any, Any, Result]) -> Result:
+                return _run(work, loop, copies.stop, label)
 
-    with _opened(url, run) as remote:
-        listing = run(patiently(remote.listing, label))
+            with _opened(url, loop) as remote:
+                listing = run(patiently(remote.listing, label))
 
-        def fill(room: Room) -> Filled:
-            return bring(remote, listing, room, run)
+                def fill(room: Room) -> Filled:
+                    return bring(remote, listing, room, run)
 
-        key = "url-" + hashlib.sha256(urls.identity(url).encode("utf-8", "surrogatepass")).hexdigest()
-        with copies.hold(key, fill, label=label, state=listing.state) as folder:
-            path = join(folder, listing.things[0].path) if listing.single else folder
-            size = sum(thing.size or 0 for thing in listing.things)
-            yield Fetched(path, label, len(listing.things), size)
+                told_apart = urls.identity(url).encode("utf-8", "surrogatepass")
+                key = "url-" + hashlib.sha256(told_apart).hexdigest()
+                folder = held.enter_context(copies.hold(key, fill, label=label, state=listing.state))
+        # The connections are closed here; the copy is held on.
+        path = join(folder, listing.things[0].path) if listing.single else folder
+        size = sum(thing.size or 0 for thing in listing.things)
+        yield Fetched(path, label, len(listing.things), size)
 
 
-def _run(work: Coroutine[Any, Any, Result], stop: Callable[[], bool], label: str) -> Result:
-    """Run a coroutine where fsspec's file systems run, until it ends or somebody wants to stop."""
-    from fsspec.asyn import get_loop  # type: ignore[import-untyped]
+@contextmanager
+def _loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop in a thread of its own, which may be used wherever the caller runs, and leaves no thread behind."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="pkgrun-fetch", daemon=True)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        with suppress(TimeoutError):  # a file system that hangs in a thread
+            asyncio.run_coroutine_threadsafe(_wound_up(loop), loop).result(_PATIENCE)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
-    loop: asyncio.AbstractEventLoop = get_loop()
+
+async def _wound_up(loop: asyncio.AbstractEventLoop) -> None:
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+
+
+def _run(
+    work: Coroutine[Any, Any, Result], loop: asyncio.AbstractEventLoop, stop: Callable[[], bool], label: str
+) -> Result:
+    """Run a coroutine on the loop until it ends or somebody wants to stop."""
     ended = threading.Event()
     tasks: list[asyncio.Task[Result]] = []
 
@@ -105,19 +129,19 @@ def _run(work: Coroutine[Any, Any, Result], stop: Callable[[], bool], label: str
 
 
 @contextmanager
-def _opened(url: str, run: Callable[[Coroutine[Any, Any, None]], None]) -> Iterator[Remote]:
+def _opened(url: str, loop: asyncio.AbstractEventLoop) -> Iterator[Remote]:
     from pkgrun.datasets.buckets import Bucket
     from pkgrun.datasets.filesystems import FileSystem
     from pkgrun.datasets.web import Web
 
     kind = urls.scheme(url)
     if "::" in url or kind not in {"http", "https", "s3", "s3a"}:
-        yield FileSystem(url)
+        yield FileSystem(url, loop)
         return
     driver = Bucket(url) if kind.startswith("s3") else Web(url)
     try:
         yield driver
     finally:
-        # Not after a stop: what still runs there must not hold up the end.
+        # Also after a stop, and with no error of its own: what happened before counts.
         with suppress(PkgrunError):
-            _run(driver.close(), lambda: False, driver.label)
+            _run(driver.close(), loop, lambda: False, driver.label)

@@ -6,14 +6,14 @@ a walk. What the cache says of a file is used only where the sink holds its byte
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pkgrun.datasets.stat_cache import MARGIN, Row, StatCache
 from pkgrun.records import Tree
 from pkgrun.store import trees
-from pkgrun.store.intake import Ingested, Progress, portions, take_all
+from pkgrun.store.files import Taken
+from pkgrun.store.intake import Ingested, Portion, Progress, portions, take_each
 from pkgrun.store.objects import Sink
 from pkgrun.store.scan import Folder, Listing
 from pkgrun.store.trees import Entry
@@ -78,9 +78,7 @@ class _State:
 
 
 def _recall(listing: Listing, folder: Folder, cache: StatCache) -> _State:
-    place = os.path.join(listing.root, folder.path) if folder.path else listing.root
-    if folder.places is not None:
-        place = folder.places[0]
+    place = listing.place(folder) if folder.places is None else folder.places[0]
     row = cache.get(place)
     if row is None:
         return _State(folder, place, bytearray(32 * len(folder.names)), None, {})
@@ -113,15 +111,14 @@ def _read(
     sink: Sink,
     progress: Progress,
 ) -> None:
-    some = list(portions(listing, lambda folder: wanted.get(folder.path, ())))
-    taken = iter(take_all(some, sink, progress=progress))
-    for portion in some:
+    def got(portion: Portion, taken: list[Taken]) -> None:
         state = states[portion.folder.path]
-        for index, _ in portion.files:
-            file = next(taken)
+        for (index, _), file in zip(portion.files, taken, strict=True):
             state.learn(index, bytes.fromhex(file.digest[7:]))
             if not file.stable:
                 state.sizes[index] = file.size
+
+    take_each(portions(listing, lambda folder: wanted.get(folder.path, ())), sink, got, progress=progress)
 
 
 def _seal(listing: Listing, states: list[_State], sink: Sink, cache: StatCache) -> Tree:

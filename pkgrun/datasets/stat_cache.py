@@ -8,6 +8,7 @@ cache": a file whose stamp is the same to the last digit, if that stamp was olde
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,7 +26,8 @@ _FORM = 1
 _TABLE = """
 create table if not exists folder (
     path blob primary key, looks blob not null, digests blob not null, below blob not null,
-    node blob not null, files integer not null, bytes integer not null, read_at integer not null
+    node blob not null, files integer not null, bytes integer not null, read_at integer not null,
+    mark integer not null
 ) without rowid
 """
 
@@ -62,13 +64,17 @@ class StatCache:
             if database is None:
                 return None
             found = database.execute(
-                "select looks, digests, below, node, files, bytes, read_at from folder where path = ?",
+                "select looks, digests, below, node, files, bytes, read_at, mark from folder where path = ?",
                 (os.fsencode(path),),
             ).fetchone()
         except sqlite3.Error:
             self._discard()
             return None
-        return Row._make(found) if found else None
+        if found is None:
+            return None
+        *fields, mark = found
+        row = Row._make(fields)
+        return row if mark == _mark(path, row) else None
 
     def put(self, rows: Iterable[tuple[str, Row]]) -> None:
         """Remember folders."""
@@ -79,8 +85,8 @@ class StatCache:
             if database is not None:
                 with database:
                     database.executemany(
-                        "insert or replace into folder values (?, ?, ?, ?, ?, ?, ?, ?)",
-                        ((os.fsencode(path), *row) for path, row in rows),
+                        "insert or replace into folder values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        ((os.fsencode(path), *row, _mark(path, row)) for path, row in rows),
                     )
         except sqlite3.Error:
             self._discard()
@@ -117,3 +123,9 @@ class StatCache:
         for end in ("", "-wal", "-shm"):
             with suppress(OSError):
                 os.unlink(path + end)
+
+
+def _mark(path: str, row: Row) -> int:
+    """By which a row is known to be as it was written: the database is not synced, and does not check its pages."""
+    numbers = repr((path, row.files, row.bytes, row.read_at)).encode()
+    return zlib.crc32(b"\0".join((numbers, row.looks, row.digests, row.below, row.node)))

@@ -31,7 +31,7 @@ class Keys(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How S3 is reached: `endpoint` is None for AWS itself, `certificates` are PEM. `keys` is asked again as they expire."""
+    """How S3 is reached. `endpoint` is None for AWS itself; `certificates` are PEM; `keys` is asked as they expire."""
 
     endpoint: str | None
     region: str

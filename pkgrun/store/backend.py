@@ -94,7 +94,10 @@ class Backend(Protocol):
         """The same place, with uploads of its own: one operation's failed write is not another's."""
 
     def list(self, prefix: str) -> Iterator[str]:
-        """The names one level below `prefix` (a folder's key without a slash at its end), in no order."""
+        """The names one level below `prefix` (a folder's key without a slash at its end), in no order.
+
+        A folder MAY be named that holds nothing any more.
+        """
 
     def walk(self, prefix: str) -> Iterator[str]:
         """Every key below `prefix`, however deep, in no order."""

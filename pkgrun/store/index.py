@@ -7,13 +7,14 @@ pack whose blob is to be re-used is looked for first.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pkgrun.errors import NotFound
+from pkgrun.errors import Damaged, NotFound
 from pkgrun.store import packs
 from pkgrun.store.backend import Backend
 from pkgrun.store.packs import Part
@@ -29,7 +30,8 @@ _FORM = 1
 _TABLES = """
 create table if not exists pack (number integer primary key, name text not null unique);
 create table if not exists blob (
-    digest blob primary key, pack integer not null, offset integer not null, length integer not null
+    digest blob not null, pack integer not null, offset integer not null, length integer not null,
+    primary key (digest, pack)
 ) without rowid;
 """
 
@@ -53,6 +55,8 @@ class Index:
         self._recent: dict[bytes, int] = {}
         self._there: set[str] = set()
         self._looked = False
+        self.damaged: Damaged | None = None
+        """A pack that is there and cannot be read; what it holds is not found."""
 
     def find(self, digest: bytes) -> Place | None:
         """Where a blob lies; None if no pack that is there holds it."""
@@ -76,12 +80,9 @@ class Index:
         packed = self._recent.get(digest)
         if packed is not None:
             place = Place(self._names[packed >> 64], packed >> 32 & 0xFFFFFFFF, packed & 0xFFFFFFFF)
-        else:
-            found = self._shelf.find(digest)
-            if found is None:
-                return None
-            place = found
-        return place if self._is_there(place.pack) else None
+            if self._is_there(place.pack):
+                return place
+        return next((place for place in self._shelf.find(digest) if self._is_there(place.pack)), None)
 
     def _is_there(self, pack: str) -> bool:
         """Looked for once: what the cache remembers may have been merged into other packs since."""
@@ -100,28 +101,30 @@ class Index:
             self._recent.update((digest, number << 64 | at << 32 | length) for digest, at, length in parts)
 
     def refresh(self) -> None:
-        """Look which packs there are, and read the indexes of new ones.
-
-        Raises:
-            Damaged: one of them is not what its name says.
-        """
+        """Look which packs there are, and read the indexes of new ones."""
         with self._lock:
             there = {pack for name in self._backend.list(packs.FOLDER) if (pack := packs.name_in(name))}
+            if not there.issuperset(self._names):  # another may hold the same blob, but only one was noted
+                self._names, self._recent = [], {}
             new = sorted(there.difference(self._names, self._shelf.packs()))
-            self._there, self._looked = there, True
+            self._there, self._looked, self.damaged = there, True, None
             many = len(new) > MANY
             for start in range(0, len(new), MANY):
                 some = new[start : start + MANY]
-                found = dict(zip(some, each(self._parts, some, run=1), strict=True))
+                read = zip(some, each(self._parts, some, run=1), strict=True)
+                found = {pack: parts for pack, parts in read if parts is not None}
                 if not (many and self._shelf.add(found)):
                     for pack, parts in found.items():
                         self.add(pack, parts)
 
-    def _parts(self, pack: str) -> list[Part]:
+    def _parts(self, pack: str) -> list[Part] | None:
         try:
             return list(packs.parts_of(self._backend, pack))
         except NotFound:  # merged into another one meanwhile
-            return []
+            return None
+        except Damaged as error:  # no reason not to read the others
+            self.damaged = error
+            return None
 
 
 class _Shelf:
@@ -172,12 +175,10 @@ class _Shelf:
         """The packs that are in it."""
         return (name for (name,) in self._ask("select name from pack"))
 
-    def find(self, digest: bytes) -> Place | None:
+    def find(self, digest: bytes) -> Iterator[Place]:
         """Where a blob is said to lie."""
-        found = self._ask(
-            "select name, offset, length from blob join pack on number = pack where digest = ?", digest
-        )
-        return Place(*found[0]) if found else None
+        question = "select name, offset, length from blob join pack on number = pack where digest = ?"
+        return itertools.starmap(Place, self._ask(question, digest))
 
     def add(self, found: Mapping[str, list[Part]]) -> bool:
         """Keep what packs hold; False if it cannot be kept."""

@@ -66,7 +66,7 @@ def ingest(
         DataInvalid, NotFound, PermissionDenied, Temporary: something under `root` cannot be kept or read.
     """
     listing = scan(root, keep, lenient=lenient)
-    taken = take_all(portions(listing), sink, watch=watch, before=before)
+    taken = take_all(listing, sink, watch=watch, before=before)
     return seal(listing, taken, sink, watch=watch, graft=graft)
 
 
@@ -81,14 +81,17 @@ class Portion(NamedTuple):
     files: Sequence[tuple[int, tuple[int, ...]]]
 
 
-def portions(listing: Listing, wanted: Callable[[Folder], Iterable[int]] | None = None) -> Iterator[Portion]:
+def portions(listing: Listing, wanted: Callable[[Folder], Sequence[int]] | None = None) -> Iterator[Portion]:
     """All files of a listing, or of each folder those that are wanted, in order."""
     for folder in listing.content:
-        directory = os.path.join(listing.root, folder.path) if folder.path else listing.root
+        indexes = range(len(folder.names)) if wanted is None else wanted(folder)
+        if not indexes:
+            continue
+        directory = listing.place(folder)
         stamps = folder.every_stamp()
         some: list[tuple[int, tuple[int, ...]]] = []
         size = 0
-        for index in range(len(stamps)) if wanted is None else wanted(folder):
+        for index in indexes:
             stamp = stamps[index]
             if some and (len(some) == _PORTION_FILES or size + stamp[0] > _PORTION_BYTES):
                 yield Portion(folder, directory, some)
@@ -109,8 +112,33 @@ class Laying(Protocol):
         """One that has to be read in pieces."""
 
 
-def take_all(
+def take_each(
     wanted: Iterable[Portion],
+    sink: Sink,
+    got: Callable[[Portion, list[Taken]], object],
+    *,
+    laying: Laying | None = None,
+    watch: Watch | None = None,
+    before: Before | None = None,
+    progress: Progress = lambda size: None,
+) -> None:
+    """Read, hash and keep files, by several threads.
+
+    Args:
+        got: handed what was read of each portion, in that order, from whatever thread.
+        laying: lays them out somewhere besides.
+    """
+
+    def take(portion: Portion) -> None:
+        taken = _take(portion, sink, watch, before or {}, laying)
+        got(portion, taken)
+        progress(sum(one.size for one in taken))
+
+    each(take, wanted, run=1)
+
+
+def take_all(
+    listing: Listing,
     sink: Sink,
     *,
     laying: Laying | None = None,
@@ -118,14 +146,15 @@ def take_all(
     before: Before | None = None,
     progress: Progress = lambda size: None,
 ) -> list[Taken]:
-    """Read, hash and keep files, by several threads; in the order of the portions."""
+    """The same for all files of a listing; what was read, in its order."""
+    found: dict[tuple[str, int], list[Taken]] = {}
 
-    def take(portion: Portion) -> list[Taken]:
-        taken = _take(portion, sink, watch, before or {}, laying)
-        progress(sum(one.size for one in taken))
-        return taken
+    def got(portion: Portion, taken: list[Taken]) -> None:
+        found[portion.folder.path, portion.files[0][0]] = taken
 
-    return [one for some in each(take, list(wanted), run=1) for one in some]
+    some = list(portions(listing))
+    take_each(some, sink, got, laying=laying, watch=watch, before=before, progress=progress)
+    return [one for portion in some for one in found[portion.folder.path, portion.files[0][0]]]
 
 
 def _take(

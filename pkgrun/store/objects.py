@@ -299,7 +299,7 @@ class Objects:
             self._index.refresh()
             place = self.place(digest)
             if place is None:
-                raise _missing(digest) from error
+                raise _missing(digest, self._index.damaged) from error
             yield self.part(place)
 
 
@@ -310,8 +310,9 @@ def _check_same(path: str, taken: Taken, again: Taken) -> None:
         )
 
 
-def _missing(what: str) -> Damaged:
-    return Damaged(f"the store lacks the object {what}", hint="restore it from a copy of the store")
+def _missing(what: str, damaged: Damaged | None = None) -> Damaged:
+    also = f", and {damaged.message}" if damaged is not None else ""
+    return Damaged(f"the store lacks the object {what}{also}", hint="restore it from a copy of the store")
 
 
 def _damaged(digest: str, place: Place | None) -> Damaged:

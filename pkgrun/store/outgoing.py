@@ -14,12 +14,14 @@ from typing import Protocol
 from pkgrun.errors import Bug, DataInvalid
 
 SINGLE = 64 << 20
-"""Bytes up to which a blob is sent by one request, and is in memory until then."""
+"""Bytes up to which a blob that is written at once is sent by one request."""
+GATHERED = 16 << 20
+"""Bytes up to which pieces are gathered in memory for one request."""
 PART = 8 << 20
 """The least size of a part. A server takes 10,000 parts, so a blob without a declared size may have 78 GiB."""
 _PARTS = 10_000
 _WAITING = 2
-_ROOM = 72 << 20
+_ROOM = 48 << 20
 _IN_FLIGHT = 4
 
 
@@ -63,7 +65,7 @@ class Room:
 
 
 class Outgoing:
-    """An upload under a key that is known. `put` sends all of it, `send` its parts; both raise this library's errors."""
+    """An upload under a key that is known. `put` sends all of it, `send` its parts; both raise pkgrun's errors."""
 
     def __init__(
         self,
@@ -84,7 +86,7 @@ class Outgoing:
 
     def write(self, chunk: bytes) -> None:
         self._size += len(chunk)
-        if self._parts is None and self._size <= SINGLE and self._keep(chunk):
+        if self._parts is None and self._keep(chunk):
             return
         if self._size > self._part * _PARTS:
             raise DataInvalid(
@@ -94,10 +96,11 @@ class Outgoing:
         (self._parts or self._begin()).feed(chunk)
 
     def _keep(self, chunk: bytes) -> bool:
-        if self._size == len(chunk):  # not copied: whoever has a blob at hand writes it at once
+        """Whether it can wait for the rest; a first piece is not copied, it may be all there is."""
+        if self._size == len(chunk) <= SINGLE:
             self._first = chunk
             return True
-        if not self._room.take(len(self._first) + len(chunk)):
+        if self._size > GATHERED or not self._room.take(len(self._first) + len(chunk)):
             return False
         self._kept += self._first
         self._kept += chunk

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sized
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -15,31 +16,35 @@ THREADS = min(8, (os.cpu_count() or 1) + 2)
 
 
 def each(
-    work: Callable[[Item], Result], items: Sequence[Item], *, threads: int = THREADS, run: int = 16
+    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int = THREADS, run: int = 16
 ) -> list[Result]:
     """`[work(item) for item in items]` by several threads, `run` neighbours at a time; the first error is raised.
 
-    `concurrent.futures` would do, but its import costs as much as starting Python.
+    Items are taken when there is a thread for them. `concurrent.futures` would do, but its import costs as much as
+    starting Python.
     """
-    results: list[Result] = [None] * len(items)  # type: ignore[list-item]
+    results: list[list[Result]] = []
     failures: list[BaseException] = []
-    starts = iter(range(0, len(items), run))
+    waiting = iter(items)
     lock = threading.Lock()
 
     def labour() -> None:
         while not failures:
-            with lock:
-                start = next(starts, None)
-            if start is None:
-                return
             try:
-                for index in range(start, min(start + run, len(items))):
-                    results[index] = work(items[index])
+                with lock:
+                    some = list(itertools.islice(waiting, run))
+                    done: list[Result] = []
+                    results.append(done)
+                if not some:
+                    return
+                for item in some:
+                    done.append(work(item))  # noqa: PERF401  # an error must leave the rest undone
             except BaseException as error:
                 failures.append(error)
 
+    count = len(items) if isinstance(items, Sized) else threads * run
     helpers = [
-        threading.Thread(target=labour, daemon=True) for _ in range(min(threads, -(-len(items) // run)) - 1)
+        threading.Thread(target=labour, daemon=True) for _ in range(min(threads, -(-count // run)) - 1)
     ]
     for helper in helpers:
         helper.start()
@@ -48,4 +53,4 @@ def each(
         helper.join()
     if failures:
         raise failures[0]
-    return results
+    return [result for done in results for result in done]

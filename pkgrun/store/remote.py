@@ -1,10 +1,10 @@
-"""A store's place on S3 and what speaks like it. It owns requests: what each sends, how often, what an answer means.
+"""A store's place on S3 and what speaks like it. It owns requests: what each sends, and how often.
 
-obstore moves the bytes. Beside s3fs on one server on loopback (`python -m tests.bench.clients`; medians): import 9 ms
-against 223, 200 × 20 kB put 0.15 s (CPU 56 ms) against 0.39 (244), got 0.20 (36) against 1.02 (514), 4 × 64 MiB put
-1.9 s against 3.0 with half the memory, and its conditional create is one PUT. Requests are signed with the SHA-256 of
-what they carry, so a server that checks signatures checks bytes. A process that is killed while it sends parts leaves
-them unfinished: nobody sees them, and a bucket's rule for incomplete uploads removes them.
+obstore moves the bytes. Beside s3fs, on one server on loopback (`python -m tests.bench.clients`, medians of 5): import
+9 ms against 214, 200 × 20 kB put 99 ms (CPU 33) against 233 (202), got 140 (34) against 761 (406), 4 × 64 MiB put 1.2 s
+against 1.6 with half the memory, got 0.46 against 1.07; both let one of 16 creators win, 25 times of 25. Requests are
+signed with the SHA-256 of what they carry, so a server that checks signatures checks bytes. A process that is killed
+while it sends parts leaves them unfinished: nobody sees them, and a bucket's rule for incomplete uploads removes them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
-from pkgrun.errors import Bug, Damaged, NotFound, PermissionDenied, PkgrunError, Temporary, UsageError
+from pkgrun.errors import Bug, Damaged, NotFound, PermissionDenied, Temporary, UsageError
 from pkgrun.store import aws
+from pkgrun.store.answers import Asked, status
 from pkgrun.store.backend import RECORD_LIMIT, Capabilities, Stat
 from pkgrun.store.local import CHUNK
 from pkgrun.store.outgoing import Outgoing, Room
@@ -45,7 +46,6 @@ _PAUSES = (0.1, 0.3, 1.0, 3.0)
 _PATIENCE = 20
 """Seconds after which there is no further attempt; one that hears nothing takes longer than that by itself."""
 _URL = re.compile(r"s3://(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]{1,62})(?P<prefix>(/[^/\x00-\x1f\x7f?#\\]+)*)/*")
-_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 
 
 Answer = TypeVar("Answer")
@@ -70,6 +70,7 @@ class RemoteBackend:
         self.url = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
         self._access = access or aws.access()
         self.server = self._access.server
+        self._asked = Asked(self._bucket, self.url, self.server, self._access.region)
         self._room = Room()
         self._records = self._client(tries=2, timeout=_RECORD_TIME)  # and `_ask` tries on
 
@@ -90,7 +91,7 @@ class RemoteBackend:
             "disable_bulk_delete": True,  # one key at a time, as every server knows it
         }
         if access.endpoint:
-            config["endpoint"] = self._endpoint(access.endpoint)
+            config["aws_endpoint_url_s3"] = self._endpoint(access.endpoint)  # which wins over the variables
         retries: Any = {
             "max_retries": tries,
             "retry_timeout": timedelta(seconds=60),
@@ -136,15 +137,15 @@ class RemoteBackend:
         try:
             got = obstore.get(client, key, options=_range(start, length))
         except BaseError as error:
-            if _status(error) == 416:  # nothing lies there
+            if status(error) == 416:  # nothing lies there
                 return b""
             raise
         begin, end = got.range
         if length is None and end - begin > _READ_LIMIT:
-            raise Damaged(f"{self._name(key)} is larger than any record")
+            raise Damaged(f"{self._asked.name(key)} is larger than any record")
         data = got.bytes().to_bytes()
         if begin != start or len(data) != end - begin:
-            raise Temporary(f"{self._name(key)}: {self.server} sent {len(data)} bytes of {end - begin}")
+            raise Temporary(f"{self._asked.name(key)}: {self.server} sent {len(data)} bytes of {end - begin}")
         return data
 
     def stream(self, key: str) -> Iterator[bytes]:
@@ -229,7 +230,7 @@ class RemoteBackend:
         except PermissionDenied:
             return  # credentials for reading only: nothing will be created here
         if created:
-            raise self._lacking("it overwrites what it was told not to")
+            raise self._asked.lacking("it overwrites what it was told not to")
 
     def establish(self, key: str, data: bytes) -> None:
         """Create a record, if its key is free, by sixteen at once; if more than one is told that it did, remove it.
@@ -252,23 +253,13 @@ class RemoteBackend:
             self.delete(trial)
         if winners > 1:
             self.delete(key)
-            raise self._lacking(
+            raise self._asked.lacking(
                 f"of {_RIVALS} that created one key at once, {winners} were told that they had"
             )
 
     def _race(self, key: str, data: bytes) -> int:
         """How many of sixteen were told that they created the key."""
         return sum(each(lambda rival: self.create(key, data), range(_RIVALS), threads=_RIVALS, run=1))
-
-    def _lacking(self, why: str) -> UsageError:
-        return UsageError(
-            f"the server at {self.server} does not honour If-None-Match ({why}), "
-            "without which two writers could be given one version number",
-            hint=_SERVERS,
-        )
-
-    def _name(self, key: str) -> str:
-        return f"{self.url}/{key}" if key else self.url
 
     def _ask(self, key: str, request: Callable[[], Answer]) -> Answer:
         """The answer to a request, which is sent again for a while if the server is in trouble."""
@@ -289,46 +280,11 @@ class RemoteBackend:
         try:
             yield
         except AlreadyExistsError as error:
-            if _status(error) != 409:  # which says that a rival's write is under way, and may yet fail
+            if status(error) != 409:  # which says that a rival's write is under way, and may yet fail
                 raise
-            raise self._translate(error, key) from error
+            raise self._asked.meaning(error, key) from error
         except (BaseError, FileNotFoundError) as error:
-            raise self._translate(error, key) from error
-
-    def _translate(self, error: Exception, key: str) -> PkgrunError:
-        status, code, name = _status(error), _code(error), self._name(key)
-        if code == "NoSuchBucket":
-            return NotFound(
-                f"there is no bucket {self._bucket} at {self.server}",
-                hint=f"pkgrun makes no buckets: make it first (aws s3 mb s3://{self._bucket}), or name another",
-            )
-        if isinstance(error, FileNotFoundError) or status == 404:
-            return NotFound(f"{name} does not exist")
-        if code in _REGION or status in {301, 307} or "redirect" in str(error):
-            return UsageError(
-                f"{self.url}: the bucket is not in the region {self._access.region}",
-                hint="set AWS_REGION to its region",
-            )
-        if status in {401, 403} or isinstance(error, PermissionDeniedError | UnauthenticatedError):
-            return PermissionDenied(
-                f"{name}: {self.server} refuses ({code or status or 'no valid credentials'})",
-                hint="set this machine's clock" if code == "RequestTimeTooSkewed" else aws.KEYS_HINT,
-            )
-        if status == 501:
-            return self._lacking("it answers 501")
-        if "non-partial" in str(error):
-            return UsageError(
-                f"the server at {self.server} ignores Range: it sends whole objects where a part is asked for",
-                hint=_SERVERS,
-            )
-        if status is not None and 400 <= status < 500 and status not in {408, 409, 429}:
-            return PermissionDenied(
-                f"{name}: {self.server} refuses ({status} {code or ''})".rstrip(" )") + ")"
-            )
-        return Temporary(f"{name}: {_trouble(error, self.server)}", hint="try again")
-
-
-_SERVERS = "keep the store in a directory, or on a server that has them, such as AWS S3, Ceph or MinIO"
+            raise self._asked.meaning(error, key) from error
 
 
 def _range(start: int, length: int | None) -> Any:
@@ -345,24 +301,3 @@ def _parsed(location: str) -> tuple[str, str]:
     if found is None or {".", ".."} & set(found["prefix"].split("/")):
         raise UsageError("that is no store's URL", hint="s3://bucket/prefix")
     return found["bucket"], found["prefix"].strip("/")
-
-
-def _status(error: Exception) -> int | None:
-    """The number that the server answered; obstore tells it only in words."""
-    found = re.search(r"status code: (\d{3})", str(error))
-    return int(found[1]) if found else None
-
-
-def _code(error: Exception) -> str | None:
-    found = re.search(r"<Code>(\w+)</Code>", str(error))
-    return found[1] if found else None
-
-
-def _trouble(error: Exception, server: str) -> str:
-    if status := _status(error):
-        return f"{server} answers {status} {_code(error) or ''}".rstrip()
-    if "kind: Connect" in str(error):
-        return f"{server} cannot be reached"
-    if "kind: Timeout" in str(error):
-        return f"{server} does not answer in time"
-    return f"{server} broke the connection off"

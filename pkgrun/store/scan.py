@@ -150,6 +150,10 @@ class Listing:
     refused: list[str] = field(default_factory=list)
     at: int = field(default_factory=time.time_ns)
 
+    def place(self, folder: Folder) -> str:
+        """Where a folder lies."""
+        return f"{self.root}/{folder.path}" if folder.path else self.root
+
     @property
     def folders(self) -> list[str]:
         """The paths of all folders."""
@@ -182,7 +186,7 @@ def scan(root: str, keep: Keep | None = None, *, lenient: bool = False) -> Listi
     waiting = [""]
     while waiting:
         folder = Folder(waiting.pop())
-        _look(folder, os.path.join(root, folder.path) if folder.path else root, keep, listing.refused)
+        _look(folder, listing.place(folder), keep, listing.refused)
         listing.content.append(folder)
         waiting += map(folder.below, folder.folders)
     if listing.refused and not lenient:
@@ -219,7 +223,9 @@ def _look(folder: Folder, path: str, keep: Keep | None, refused: list[str]) -> N
                 found = entry.stat(follow_symlinks=False)
                 if mode.S_ISREG(found.st_mode):
                     folder.names.append(seen)
-                    numbers += _numbers(found)
+                    numbers += (
+                        found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode
+                    )  # fmt: skip
                 elif reason := _other(folder, seen, found.st_mode, descriptor):
                     refused.append(f"{shown(folder.below(seen))}: {reason}")
     except FileNotFoundError as error:

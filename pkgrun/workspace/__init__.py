@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pkgrun.workspace.datasets import Datasets
 
 
+_PIPELINES = {"training", "evaluation", "full"}
+
+
 def open(store: str | os.PathLike[str] | None = None, *, create: bool = True) -> Workspace:
     """Open a store.
 
@@ -211,12 +214,12 @@ class Workspace:
         """
         return Run(self._store, lookup.run(self._store, run))
 
-    def runs(self, *, limit: int | None = None, imports: bool = False) -> Iterator[RunRecord]:
+    def runs(self, *, limit: int | None = None, everything: bool = False) -> Iterator[RunRecord]:
         """Runs, the newest first.
 
         Args:
             limit: so many at most.
-            imports: imports, too.
+            everything: also those that ran no pipeline: imports, registered datasets, copies.
         """
         records = (recover.settle(self._store, run) for run in operations.runs(self._store.backend))
-        yield from islice((record for record in records if imports or record.kind != "import"), limit)
+        yield from islice((record for record in records if everything or record.kind in _PIPELINES), limit)

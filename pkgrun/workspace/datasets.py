@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pkgrun import __version__
-from pkgrun.observe import Observer, silent
+from pkgrun.observe import Observer, Progress, silent
 from pkgrun.records import DatasetRecord
 from pkgrun.runs import lookup
 from pkgrun.runs.here import actor
@@ -87,7 +87,7 @@ class Datasets:
         digests = self.get(old).tree.digest, self.get(new).tree.digest
         return sorted(trees.diff(self._store.objects, *digests), key=lambda one: one.path)
 
-    def export(self, name: str, out: str | os.PathLike[str]) -> DatasetRecord:
+    def export(self, name: str, out: str | os.PathLike[str], *, observer: Observer = silent) -> DatasetRecord:
         """Write the files of `name[@n]` into a folder, which must be new or empty, every byte verified.
 
         Raises:
@@ -98,5 +98,12 @@ class Datasets:
         """
         record = self.get(name)
         new_folder(os.fspath(out))
-        checkout(self._store.objects, record.tree.digest, os.fspath(out))
+        done = 0
+
+        def told(size: int) -> None:
+            nonlocal done
+            done += size
+            observer(Progress(record.label, done, record.tree.bytes, "bytes"))
+
+        checkout(self._store.objects, record.tree.digest, os.fspath(out), progress=told)
         return record

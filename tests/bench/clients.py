@@ -160,7 +160,7 @@ def _s3fs() -> _Client:
 
 
 def _put_large(name: str, client: _Client) -> None:
-    client.put({f"{name}/large/{number}": os.urandom(LARGE) for number in range(LARGE_COUNT)})
+    client.put({f"{name}/large/{number}": bytes([number]) * LARGE for number in range(LARGE_COUNT)})
 
 
 def _get_large(name: str, client: _Client) -> None:
@@ -168,7 +168,7 @@ def _get_large(name: str, client: _Client) -> None:
 
 
 def _put_small(name: str, client: _Client) -> None:
-    client.put({f"{name}/small/{number}": os.urandom(SMALL) for number in range(SMALL_COUNT)})
+    client.put({f"{name}/small/{number}": bytes([number]) * SMALL for number in range(SMALL_COUNT)})
 
 
 def _get_small(name: str, client: _Client) -> None:

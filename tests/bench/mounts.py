@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -57,49 +57,49 @@ def mount(ground: Ground) -> Report:
         if (bin := programs(ground, keeper)) is None:
             table.absent(f"train again, L {keeper.name}", "not installed")
             continue
-        measures = (_at_hand, _copied, _again) if keeper is PKGRUN else (_reproduced,)
-        for measure in measures:
-            table.attempt(keeper, measure.__doc__ or "", partial(measure, ground, table, bin))
+        measures = _OURS if keeper is PKGRUN else {f"train again, L {keeper.name}": _reproduced}
+        for name, measure in measures.items():
+            table.attempt(keeper, name, partial(measure, ground, table, bin, name))
     return table.report
 
 
-def _at_hand(ground: Ground, table: Table, bin: Path) -> None:
-    """train --mount overlay, L"""
+def _at_hand(ground: Ground, table: Table, bin: Path, name: str) -> None:
+    """Until the code has many files, by overlay."""
     with ground.scratch(6 * ground.dataset("L").bytes) as place:
         many, one = _laid(place, TRAINING, bin, ground.kept("L"))
         whole, startup = (_until_entered(each, "overlay") for each in (many, one))
         figure = taken(whole, startup, None, ground.counted(ROUNDS))
         proof = _untouched(many, ground.kept("L"))
-        table.figure("train() entered, L overlay", figure, proof, AT_HAND)
-        table.limit_memory("train() entered, L overlay", figure)
+        table.figure(name, figure, proof, AT_HAND)
+        table.limit_memory(name, figure)
 
 
-def _copied(ground: Ground, table: Table, bin: Path) -> None:
-    """train --mount copy, M"""
+def _copied(ground: Ground, table: Table, bin: Path, name: str) -> None:
+    """Until the code has a copy, beside `cp -r`."""
     rounds = ground.counted(ROUNDS)
-    with ground.scratch((4 + 2 * rounds) * ground.dataset("M").bytes) as place:
+    with ground.scratch((6 + 2 * rounds) * ground.dataset("M").bytes) as place:
         many, one = _laid(place, TRAINING, bin, ground.kept("M"))
         copy = place.folder / "copy"
         argv = ("cp", "-r", str(many.tree), str(copy))
         floor = Trial("cp -r", argv, place.folder, environ(place.folder), partial(place.park, copy))
         whole, startup = (_until_entered(each, "copy") for each in (many, one))
         figure = taken(whole, startup, floor, rounds)
-        table.figure("train() entered, M copy", figure, _untouched(many, ground.kept("M")), COPIED)
-        table.limit_memory("train() entered, M copy", figure)
+        table.figure(name, figure, _untouched(many, ground.kept("M")), COPIED)
+        table.limit_memory(name, figure)
 
 
-def _again(ground: Ground, table: Table, bin: Path) -> None:
-    """train again, L"""
+def _again(ground: Ground, table: Table, bin: Path, name: str) -> None:
+    """A whole training on many files that were hashed before."""
     with ground.scratch(6 * ground.dataset("L").bytes) as place:
         many, one = _laid(place, TRAINING, bin, ground.kept("L"))
         whole, startup = (each.trial("train", _entering(each, TRAINING.again)) for each in (many, one))
         figure = taken(whole, startup, None, ground.counted(ROUNDS))
-        table.figure("train again, L pkgrun", figure, _untouched(many, ground.kept("L")), AGAIN)
-        table.limit_memory("train again, L pkgrun", figure)
+        table.figure(name, figure, _untouched(many, ground.kept("L")), AGAIN)
+        table.limit_memory(name, figure)
 
 
-def _reproduced(ground: Ground, table: Table, bin: Path) -> None:
-    """train again, L dvc"""
+def _reproduced(ground: Ground, table: Table, bin: Path, name: str) -> None:
+    """The same by dvc."""
     with ground.scratch(8 * ground.dataset("L").bytes) as place:
         places = _laid(place, DVC, bin, ground.kept("L"))
         repro = ("{bin}/dvc", "repro", "-q")
@@ -113,8 +113,15 @@ def _reproduced(ground: Ground, table: Table, bin: Path) -> None:
         )
         figure = taken(whole, startup, None, ground.counted(3))
         lost = difference(ground.kept("L"), places[0].tree)
-        table.figure("train again, L dvc", figure, "changed" if lost else "untouched")
-        table.report.remarks += [f"train again, L dvc: {lost}"] if lost else []
+        table.figure(name, figure, "changed" if lost else "untouched")
+        table.report.remarks += [f"{name}: {lost}"] if lost else []
+
+
+_OURS: Mapping[str, Callable[[Ground, Table, Path, str], None]] = {
+    "train() entered, L overlay": _at_hand,
+    "train() entered, M copy": _copied,
+    "train again, L pkgrun": _again,
+}
 
 
 def _edit(file: Path) -> None:

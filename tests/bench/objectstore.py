@@ -157,6 +157,7 @@ def _proof(place: Place) -> str:
         Failed: it is not.
     """
     place.take_away()
+    place.scratch.park(place.folder / "cache")  # all has to come from the server
     try:
         place.call(place.keeper.restore)
         found = difference(place.source, place.restored)

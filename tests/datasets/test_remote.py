@@ -61,6 +61,22 @@ def bucket(ministack: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     return ministack
 
 
+@pytest.fixture
+def fsspec_thread(web: WebServer) -> Iterator[None]:
+    """Where fsspec must wait for itself it starts a thread for good; other tests fork."""
+    yield
+    from fsspec import asyn  # type: ignore[import-untyped]
+    from fsspec.implementations.http import HTTPFileSystem  # type: ignore[import-untyped]
+
+    for fs in [*HTTPFileSystem._cache.values()]:
+        fs.close_session(fs.loop, fs._session)
+    HTTPFileSystem.clear_instance_cache()
+    asyn.loop[0].call_soon_threadsafe(asyn.loop[0].stop)
+    asyn.iothread[0].join()
+    asyn.loop[0].close()
+    asyn.loop[0] = asyn.iothread[0] = None
+
+
 def content(url: str, copies: Copies) -> bytes:
     with fetch(url, copies) as fetched:
         return Path(fetched.path).read_bytes()
@@ -231,14 +247,8 @@ class TestABreak:
     def test_by_kill_9_loses_no_finished_file_and_no_finished_range(
         self, web: WebServer, tmp_path: Path, copies: Copies
     ) -> None:
-        web.files["/f"] = File(LARGE)
         gate = threading.Event()
-
-        def hold_the_last(file: File) -> None:
-            last = (web.downloads[-1].range or "").endswith(f"-{len(LARGE) - 1}")
-            file.gate, file.before = (gate, 1) if last else (None, 0)
-
-        web.files["/f"].served = hold_the_last
+        web.files["/f"] = File(LARGE, gate=gate, gated=f"-{len(LARGE) - 1}", before=1)
         child = _child(f"{web.url}/f", tmp_path)
         assert web.begun.wait(30)
         _wait_for_notes(copies, 4)
@@ -394,7 +404,7 @@ class TestABucket:
 
 class TestOtherPlaces:
     def test_memory(self, copies: Copies) -> None:
-        import fsspec  # type: ignore[import-untyped]
+        import fsspec
 
         fs = fsspec.filesystem("memory")
         fs.pipe({"/set/a": b"1", "/set/sub/b": LARGE})
@@ -406,6 +416,7 @@ class TestOtherPlaces:
         finally:
             fs.rm("/set", recursive=True)
 
+    @pytest.mark.usefixtures("fsspec_thread")
     def test_a_zip_behind_a_url(self, web: WebServer, copies: Copies) -> None:
         import io
         import zipfile

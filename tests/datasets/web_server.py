@@ -29,6 +29,8 @@ class File:
     """How many requests are answered 503 first."""
     gate: threading.Event | None = None
     """What the answers wait for, once they have sent `before` bytes."""
+    gated: str = ""
+    """How the range ends for which they wait."""
     before: int = 0
     served: Callable[[File], None] = field(default=lambda file: None)
     """Called before an answer to more than the first byte."""
@@ -73,7 +75,7 @@ def web_server() -> Iterator[WebServer]:
         web = state
 
     class Server(ThreadingHTTPServer):
-        daemon_threads = True
+        daemon_threads = False  # and so waited for
 
         def handle_error(self, *_: object) -> None:
             """A client that went away is what the tests are about."""
@@ -95,6 +97,7 @@ def web_server() -> Iterator[WebServer]:
 class _Handler(BaseHTTPRequestHandler):
     web: WebServer
     protocol_version = "HTTP/1.1"
+    timeout = 5
 
     def log_message(self, *_: object) -> None:
         """Nothing on stderr."""
@@ -149,15 +152,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
             self.close_connection = True
         self.end_headers()
-        self._send(file, file.data[start:end])
+        self._send(file, file.data[start:end], wanted or "")
 
-    def _send(self, file: File, data: bytes) -> None:
+    def _send(self, file: File, data: bytes, wanted: str) -> None:
         if len(data) > file.cut and file.cuts > 0:
             file.cuts -= 1
             self.wfile.write(data[: file.cut])
             self._hang_up()
             return
-        if file.gate is not None and len(data) > 1:
+        if file.gate is not None and len(data) > 1 and wanted.endswith(file.gated):
             self.wfile.write(data[: file.before])
             self.wfile.flush()
             self.web.begun.set()

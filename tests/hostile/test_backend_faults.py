@@ -64,7 +64,7 @@ class Trial:
         self.check_content(backend)
         for _ in range(2):
             assert self.add(backend, "2.0") == "2.0"
-        ended = {run.run: run.version for run in workspace(backend).runs(imports=True)}
+        ended = {run.run: run.version for run in workspace(backend).runs(everything=True)}
         assert {str(version) for version in ended.values() if version} == {"1.0", "2.0"}
         assert self.add(backend, "3.0") == "3.0"
         assert versions(backend) == NUMBERS

@@ -16,13 +16,14 @@ import pytest
 
 from pkgrun.errors import Damaged, Temporary
 from pkgrun.store.checkout import checkout
-from pkgrun.store.objects import digest_of, key_of
+from pkgrun.store.intake import ingest
+from pkgrun.store.objects import SMALL, digest_of
 from pkgrun.store.root import Store, open_store
-from pkgrun.store.trees import Entry, ingest, write_node
+from pkgrun.store.trees import Entry, write_node
 from tests import folders
 from tests.folders import File, Folder, Link
 from tests.processes import apart, open_folder, powerless
-from tests.store.test_objects import DAMAGE
+from tests.store.blobs import DAMAGE, pack_of
 
 EMPTY = digest_of(b'{"entries":[]}')
 PLAIN: Folder = {
@@ -86,21 +87,44 @@ def test_respects_the_umask(store: Store, digest: str, out: Path, umask: int) ->
 # ---------------------------------------------------------------------- damage
 
 
+LARGE = b"1,2\n" * SMALL
+
+
+@pytest.mark.parametrize("data", [b"1,2", LARGE], ids=["packed", "alone"])
+@pytest.mark.parametrize("damage", ["flipped", "another's"])
+def test_a_damaged_file_is_named_and_not_left(store: Store, out: Path, damage: str, data: bytes) -> None:
+    rows = store.objects.put(data)
+    tree = write_node([Entry("rows.csv", "file", rows.digest, 1, rows.bytes)], store.objects)
+    store.objects.flush()
+    DAMAGE[damage](store, rows.digest)
+    with pytest.raises(Damaged, match=rows.digest) as caught:
+        checkout(store.objects, tree.digest, str(out))
+    assert "is damaged" in caught.value.message
+    if data is LARGE:
+        assert f"while writing {out}/rows.csv" in caught.value.__notes__
+    assert not (out / "rows.csv").exists()
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_file_is_named_and_not_left(store: Store, digest: str, out: Path, damage: str) -> None:
-    rows = digest_of(b"1,2")
-    DAMAGE[damage](Path(store.url, key_of(rows)))
-    with pytest.raises(Damaged, match=rows) as caught:
-        checkout(store.objects, digest, str(out))
-    assert f"while writing {out}/data/rows.csv" in caught.value.__notes__
-    assert not (out / "data" / "rows.csv").exists()
+def test_a_large_file_that_is_damaged_is_named_and_not_left(store: Store, out: Path, damage: str) -> None:
+    rows = store.objects.put(LARGE)
+    tree = write_node([Entry("rows.csv", "file", rows.digest, 1, rows.bytes)], store.objects)
+    store.objects.flush()
+    DAMAGE[damage](store, rows.digest)
+    with pytest.raises(Damaged, match=rows.digest) as caught:
+        checkout(store.objects, tree.digest, str(out))
+    assert f"while writing {out}/rows.csv" in caught.value.__notes__
+    assert not list(out.iterdir())
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_node_is_named(store: Store, digest: str, out: Path, damage: str) -> None:
-    DAMAGE[damage](Path(store.url, key_of(digest)))
-    with pytest.raises(Damaged, match=digest):
-        checkout(store.objects, digest, str(out))
+    found = pack_of(store.backend, digest)
+    assert found is not None
+    DAMAGE[damage](store, digest)
+    again = open_store(store.url, create=False)
+    with pytest.raises(Damaged, match=f"{digest}|{found[0]}"):
+        checkout(again.objects, digest, str(out))
     assert not list(out.iterdir())
 
 

@@ -15,7 +15,7 @@ from pkgrun.errors import Bug, NotFound, PermissionDenied, Temporary, UsageError
 from pkgrun.store import aws
 from pkgrun.store.backend import RECORD_LIMIT, Upload
 from pkgrun.store.local import CHUNK
-from pkgrun.store.outgoing import SINGLE
+from pkgrun.store.outgoing import GATHERED, SINGLE
 from pkgrun.store.parallel import each
 from pkgrun.store.remote import RemoteBackend
 from tests.servers import Server, s3
@@ -191,7 +191,7 @@ def test_an_answer_that_is_cut_is_asked_for_again(spoilt: Proxy) -> None:
 # ---------------------------------------------------------------------- blobs
 
 
-@pytest.mark.parametrize("size", [0, 5, CHUNK])
+@pytest.mark.parametrize("size", [0, 5, CHUNK, SINGLE])
 def test_a_small_blob_is_one_request(spoilt: Proxy, size: int) -> None:
     backend = at(spoilt.server)
     upload = backend.upload(KEY)
@@ -202,8 +202,16 @@ def test_a_small_blob_is_one_request(spoilt: Proxy, size: int) -> None:
     assert backend.read(KEY) == b"x" * size
 
 
+@pytest.mark.parametrize("size", [GATHERED, 3 * GATHERED])
+def test_pieces_are_gathered(spoilt: Proxy, size: int) -> None:
+    upload = at(spoilt.server).upload(KEY)
+    fill(upload, size)
+    upload.publish(KEY)
+    assert len(spoilt.requests) == (1 if size <= GATHERED else 2 + size // (8 << 20))
+
+
 def test_a_large_blob_arrives_in_parts(spoilt: Proxy) -> None:
-    backend, data = at(spoilt.server), os.urandom(SINGLE + CHUNK + 5)
+    backend, data = at(spoilt.server), os.urandom(8 * GATHERED + CHUNK + 5)
     upload = backend.upload(KEY)
     for start in range(0, len(data), CHUNK):
         upload.write(data[start : start + CHUNK])
@@ -215,10 +223,10 @@ def test_a_large_blob_arrives_in_parts(spoilt: Proxy) -> None:
 
 
 def test_a_discarded_blob_leaves_nothing(backend: RemoteBackend, ministack: Server) -> None:
-    for size in (CHUNK, SINGLE + 20 * CHUNK):
+    for size in (CHUNK, GATHERED + 40 * CHUNK):
         upload = backend.upload(KEY)
         fill(upload, size)
-        assert unfinished(ministack) == (size > SINGLE)
+        assert unfinished(ministack) == (size > GATHERED)
         upload.discard()
         assert unfinished(ministack) == 0
     assert list(backend.walk("")) == []
@@ -282,7 +290,7 @@ def test_a_large_blob_takes_little_memory(ministack: Server) -> None:
         check=True,
     )
     sent, read = map(int, done.stdout.split())
-    assert sent < 150
+    assert sent < 120
     assert read < 30
 
 

@@ -13,12 +13,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pkgrun.errors import Damaged, NotFound
-from pkgrun.records import Tree
+from pkgrun.records import Blob, Tree
 from pkgrun.store import names, trees
 from pkgrun.store.checkout import checkout
-from pkgrun.store.objects import Hashing, digest_of
+from pkgrun.store.intake import ingest, take_all
+from pkgrun.store.objects import SMALL, Hashing, digest_of
 from pkgrun.store.root import Store, open_store
-from pkgrun.store.trees import Entry, ingest, read_node, write_node
+from pkgrun.store.scan import scan
+from pkgrun.store.trees import Entry, read_node, write_node
 from tests import folders
 from tests.folders import File, Folder, Link
 from tests.processes import open_folder
@@ -193,9 +195,9 @@ def test_one_more_name_changes_few_parts(where: int) -> None:
         def __init__(self, noted: set[bytes]) -> None:
             self._noted = noted
 
-        def put(self, data: bytes) -> Any:
+        def node(self, data: bytes) -> Blob:
             self._noted.add(data)
-            return super().put(data)
+            return super().node(data)
 
     entries = numbered(range(40_000))
     write_node(entries, Noting(nodes[0]))
@@ -272,20 +274,14 @@ def test_what_a_watcher_flags_is_left_out(store: Store) -> None:
     assert taken.tree == taken_in({b"d": {b"c": File(b"c")}}, store)
 
 
-def test_a_file_that_vanishes_is_named(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [1, 2 * SMALL])
+def test_a_file_that_vanishes_is_named(tmp_path: Path, size: int) -> None:
     (tmp_path / "f").mkdir()
-    (tmp_path / "f" / "a").write_bytes(b"a")
-
-    def keep(path: str, folder: bool) -> bool:
-        return True
-
-    class Removing(Hashing):
-        def take(self, path: str, watch: Any = None, *, known: bool = False) -> Any:
-            os.unlink(path)
-            return store.objects.take(path, watch)
-
+    (tmp_path / "f" / "a").write_bytes(b"a" * size)
+    listing = scan(str(tmp_path / "f"))
+    (tmp_path / "f" / "a").unlink()
     with pytest.raises(NotFound, match="f/a vanished while it was read"):
-        ingest(str(tmp_path / "f"), Removing(), keep=keep)
+        take_all(listing, Hashing())
 
 
 # ---------------------------------------------------------------------- hostile nodes

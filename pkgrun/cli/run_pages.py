@@ -1,0 +1,310 @@
+"""Pages about runs, laid out for reading, and the same as JSON."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pkgrun.cli import pages, text
+from pkgrun.observe import Event, Log
+from pkgrun.runs.results import results
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pkgrun.records import Changes, Data, Facts, RunRecord
+
+STYLES = {
+    "successful": ("●", "green"),
+    "failed": ("✗", "red"),
+    "killed": ("■", "yellow"),
+    "timed-out": ("◷", "yellow"),
+    "lost": ("?", "red"),
+    "running": ("▶", "cyan"),
+    "packaging": ("▶", "cyan"),
+    "queued": ("…", "cyan"),
+    "scheduled": ("…", "cyan"),
+}
+
+_ENDS = {"killed": "was stopped", "timed-out": "ran out of time", "lost": "was lost"}
+
+_TELLING = re.compile("held|valid|test|accuracy|auc|f1|score|r2|loss|error|rmse|mae", re.IGNORECASE)
+
+_TAIL = 20
+
+
+def document(record: RunRecord, store: str) -> dict[str, Any]:
+    """A run as JSON: the plain facts first, everything under `record`."""
+    vendor = results(record, store)
+    return {
+        "run_id": record.run,
+        "kind": record.kind,
+        "status": record.status,
+        "package": record.package,
+        "version": str(record.version) if record.version else None,
+        "parent": str(record.parent) if record.parent else None,
+        "dataset": f"{record.dataset}@{record.number}" if record.number else record.dataset,
+        "results": pages.dump(vendor) if vendor else None,
+        "error": pages.dump(record.error) if record.error else None,
+        "metrics": record.facts.metrics if record.facts else None,
+        "record": pages.dump(record),
+    }
+
+
+def trained(record: RunRecord) -> None:
+    """What a training has made, in a few lines; without rich, whose import would take longer than a short run."""
+    facts = record.facts
+    took = f" in {_took(facts)}" if facts else ""
+    click.secho(f"{record.package} {record.version}", fg="green", bold=True, nl=False, color=_coloured())
+    click.echo(f"  trained from {record.parent}{took}")
+    for row in _metric_rows(facts):
+        click.echo(f"  {row}")
+    if facts and facts.changes:
+        click.secho(f"  {_summary(facts.changes)}", dim=True, color=_coloured())
+    click.secho(f"  pkgrun run show {record.run[:13]}", dim=True, color=_coloured())
+
+
+def _coloured() -> bool:
+    return text.colours(sys.stdout)
+
+
+def _took(facts: Facts) -> str:
+    return text.duration((facts.ended - facts.started).total_seconds())
+
+
+def _metrics(facts: Facts | None) -> list[tuple[str, str]]:
+    return [(name, text.number(value)) for name, value in (facts.metrics or {}).items()] if facts else []
+
+
+def _metric_rows(facts: Facts | None) -> list[str]:
+    metrics = [(text.line(name), value) for name, value in _metrics(facts)]
+    width = max((len(name) for name, _ in metrics), default=0)
+    return [f"{name:<{width}}  {value}" for name, value in metrics]
+
+
+def _summary(changes: Changes) -> str:
+    return pages.counted(changes.changed, changes.added, changes.removed)
+
+
+def failure(record: RunRecord, log: Iterable[Event]) -> None:
+    """Why a run made no version: the phase, the package's traceback, the last lines it wrote, what to do."""
+    with suppress(BrokenPipeError):  # the exit code tells it too
+        _failure(pages.console(stderr=True), record, log)
+
+
+def _failure(page: Console, record: RunRecord, log: Iterable[Event]) -> None:
+    _print_error(page, record)
+    tail = _last(log, _TAIL)
+    if tail:
+        page.print(f"last lines of the log ({text.plural(len(tail), 'line')}):", style="bold")
+        for event in tail:
+            page.print(f"  │ {text.line(event.text)}", style="dim")
+    kept = record.facts.artifacts if record.facts else None
+    if kept and kept.files:
+        page.print(f"artifacts: {text.plural(kept.files, 'file')}, `pkgrun run artifacts {record.run[:13]}`")
+    page.print(f"all of it: `pkgrun run show {record.run[:13]}`, `pkgrun run logs {record.run[:13]}`")
+
+
+def _print_error(page: Console, record: RunRecord) -> None:
+    error = record.error
+    if error is None:
+        return
+    if error.traceback:
+        page.print(text.plain(error.traceback.rstrip()), style="dim")
+    page.print("error: ", style="bold red", end="")
+    page.print(f"{record.subject} {record.parent or ''} {_ENDS.get(record.status, record.status)}: ", end="")
+    page.print(
+        text.plain(
+            error.message + (f" (phase {error.phase})" if error.phase and "\n" not in error.message else "")
+        )
+    )
+    if error.hint:
+        page.print("hint: ", style="bold cyan", end="")
+        page.print(text.plain(error.hint))
+
+
+def _last(log: Iterable[Event], count: int) -> list[Log]:
+    """The last lines that the package's code wrote."""
+    return list(deque((event for event in log if isinstance(event, Log)), maxlen=count))
+
+
+def run(record: RunRecord, log: Iterable[Event], store: str) -> None:
+    """Everything about a run on one page."""
+    page = pages.console()
+    _headline(page, record)
+    pages.table(page, _run_rows(record, store))
+    if record.facts:
+        _phases(page, record.facts)
+        pages.listing(page, "metrics", _metric_rows(record.facts))
+        if record.facts.data:
+            _data(page, record.facts.data)
+        if record.facts.changes:
+            _changes(page, record.facts.changes)
+        pages.listing(page, "warnings", [text.plain(warning) for warning in record.facts.warnings])
+    if record.error:
+        page.print()
+        _print_error(page, record)
+    tail = _last(log, _TAIL // 2)
+    pages.listing(page, "last lines of the log", [f"│ {text.line(event.text)}" for event in tail])
+
+
+def _headline(page: Console, record: RunRecord) -> None:
+    symbol, style = STYLES[record.status]
+    page.print(f"{symbol} {record.status}", style=f"bold {style}", end="")
+    if record.parent and record.version:
+        made = f"{record.package} {record.parent} → {record.version}"
+    else:
+        made = f"{record.subject} {record.number or record.parent or record.version or ''}"
+    page.print(f"  {record.kind} of ", end="")
+    page.print(made, style="bold")
+
+
+def _run_rows(record: RunRecord, store: str) -> Iterable[tuple[str, str]]:
+    facts, request = record.facts, record.request
+    yield "run", record.run
+    yield (
+        "started",
+        f"{text.moment(record.created)} by {text.line(record.by.user)} on {text.line(record.by.host)}",
+    )
+    if facts:
+        yield "took", _took(facts)
+    elif record.phase:
+        yield "phase", record.phase
+    if request:
+        yield from _request_rows(record)
+    if facts:
+        yield from _facts_rows(facts)
+    if record.git:
+        state = ", with uncommitted changes" if record.git.dirty else ""
+        yield (
+            "git",
+            f"{(record.git.commit or 'no commit')[:12]} on {text.line(record.git.branch or '?')}{state}",
+        )
+    if record.kind != "dataset":
+        yield "input", pages.tree(record.input) if record.input else "-"
+    if record.output:
+        yield "output", pages.tree(record.output)
+    yield "in the store", text.line(f"{store}/runs/{record.run}")
+
+
+def _request_rows(record: RunRecord) -> Iterable[tuple[str, str]]:
+    request = record.request
+    if request is None:
+        return
+    if request.parameters:
+        yield (
+            "parameters",
+            "  ".join(f"{name}={text.line(value)}" for name, value in request.parameters.items()),
+        )
+    if request.secrets:
+        yield "secrets", ", ".join(request.secrets) + " (values not recorded)"
+    if request.description:
+        yield "description", text.plain(request.description)
+    if request.tags:
+        yield "tags", "  ".join(f"{text.line(key)}={text.line(value)}" for key, value in request.tags.items())
+
+
+def _facts_rows(facts: Facts) -> Iterable[tuple[str, str]]:
+    if facts.data:
+        proof = "attested" if facts.data.attested else f"NOT attested: {_doubt(facts.data)}"
+        yield "data", f"{text.line(facts.data.source)}  by {facts.data.mount}, {proof}"
+        yield "", pages.tree(facts.data.tree)
+    if facts.snapshot:
+        yield "snapshot", pages.tree(facts.snapshot)
+    if facts.artifacts:
+        yield "artifacts", f"{text.plural(facts.artifacts.files, 'file')}, {text.size(facts.artifacts.bytes)}"
+    if facts.environment:
+        one = facts.environment
+        yield "environment", f"Python {one.python} on {one.platform}, {one.mode}, lock {one.lock.digest[:19]}"
+    if facts.usage:
+        peak = text.size(facts.usage.peak_memory_bytes)
+        yield "used", f"{facts.usage.cpu_seconds:.2f} s of processor time, {peak} of memory at the peak"
+
+
+def _doubt(data: Data) -> str:
+    changed = f"{text.plural(data.unstable.count, 'file')} changed while the code ran"
+    return text.line(data.doubt) if data.doubt else changed
+
+
+def _phases(page: Console, facts: Facts) -> None:
+    """The phases as bars on one scale of time."""
+    total = max((facts.ended - facts.started).total_seconds(), 1e-6)
+    page.print("\nphases", style="bold")
+    for phase in facts.phases:
+        start = (phase.started - facts.started).total_seconds() / total
+        width = max(1, round(phase.seconds / total * 40))
+        left = min(39, max(0, round(start * 40)))
+        bar = " " * left + "━" * min(width, 40 - left)
+        page.print(f"  {text.line(phase.name):<12} {text.duration(phase.seconds):>9}  ", end="")
+        page.print(bar, style="cyan")
+
+
+def _changes(page: Console, changes: Changes) -> None:
+    unexpected = set(changes.unexpected.names)
+    page.print("\nfiles", style="bold", end="")
+    page.print(f"  {_summary(changes)}", style="dim")
+    pages.signed(page, pages.CHANGED, changes.changed)
+    pages.signed(page, pages.ADDED, changes.added, noted=unexpected, note="new place")
+    pages.signed(page, pages.REMOVED, changes.removed)
+
+
+def _data(page: Console, data: Data) -> None:
+    """What became of the dataset meanwhile, and what the package's code did to its own view of it."""
+    if data.unstable.count:
+        page.print("\nthe dataset itself", style="bold", end="")
+        when = "while it was copied" if data.attested else "while the code ran"
+        page.print(f"  {text.plural(data.unstable.count, 'file')} changed {when}", style="dim")
+        pages.signed(page, pages.CHANGED, data.unstable)
+    written = data.written
+    if written and (written.changed.count or written.added.count or written.removed.count):
+        page.print("\nwritten into data/", style="bold", end="")
+        counts = pages.counted(written.changed, written.added, written.removed)
+        page.print(f"  {counts}; the dataset itself is untouched", style="dim")
+        pages.signed(page, pages.CHANGED, written.changed)
+        pages.signed(page, pages.ADDED, written.added)
+        pages.signed(page, pages.REMOVED, written.removed)
+
+
+def listing(records: list[RunRecord]) -> None:
+    """Runs as a table, the newest first; on a narrow terminal scores stand without their names."""
+    page = pages.console()
+    wide = page.width >= 100
+    rows = [_run_row(record, named=wide) for record in records]
+    subject = "package" if all(record.package for record in records) else "name"
+    heads = ("run", "type", subject, "version", "status", "created", "took", "score")
+    pages.columns(page, heads, rows, styles={4: [STYLES[record.status][1] for record in records]})
+
+
+def _run_row(record: RunRecord, *, named: bool) -> tuple[str, ...]:
+    ends = [str(one) for one in (record.parent, record.version) if one]
+    return (
+        record.run[:13],
+        record.kind,
+        record.subject,
+        str(record.number or "") or " → ".join(ends),
+        f"{STYLES[record.status][0]} {record.status}",
+        text.age(record.created),
+        _took(record.facts) if record.facts else (record.phase or ""),
+        _score(record, named=named),
+    )
+
+
+def _score(record: RunRecord, *, named: bool) -> str:
+    """The run's score, else the metric that most looks like one."""
+    facts = record.facts
+    if facts is None:
+        return ""
+    if facts.score is not None:
+        return text.number(facts.score)
+    metrics = _metrics(facts)
+    telling = (pair for pair in metrics if _TELLING.search(pair[0]))
+    chosen = next(telling, metrics[0] if metrics else None)
+    if chosen is None:
+        return ""
+    return f"{chosen[1]} {text.line(chosen[0])}" if named else chosen[1]

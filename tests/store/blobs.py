@@ -1,0 +1,109 @@
+"""Where the blobs of a store lie on disk, to look at them or to damage them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from pkgrun.records import Blob
+from pkgrun.store import packs
+from pkgrun.store.backend import Backend
+from pkgrun.store.objects import Sink, digest_of, key_of
+from pkgrun.store.packs import Part
+from pkgrun.store.root import Store
+
+
+def holds_packs(store: Store) -> list[Path]:
+    """The files of all packs."""
+    return sorted(Path(store.url, packs.FOLDER).glob("*.pack"))
+
+
+def contents(store: Store) -> dict[str, list[Part]]:
+    """What each pack holds, by the pack's name."""
+    return {path.stem: list(packs.parts_of(store.backend, path.stem)) for path in holds_packs(store)}
+
+
+def blobs(store: Store) -> dict[str, bytes]:
+    """Every blob, by its digest, read without the code under test but for the packs' index; each is what it is called."""
+    found = {}
+    for path in Path(store.url, "objects").rglob("*"):
+        if path.is_file() and not path.name.startswith("."):
+            found[f"sha256:{path.name}"] = path.read_bytes()
+    for name, parts in contents(store).items():
+        data = Path(store.url, packs.key_of(name)).read_bytes()
+        for digest, offset, length in parts:
+            found["sha256:" + digest.hex()] = data[offset : offset + length]
+    for digest, data in found.items():
+        assert digest_of(data) == digest
+    return found
+
+
+def pack_of(backend: Backend, digest: str) -> tuple[str, Part] | None:
+    """The name of a pack that holds a blob, and where in it."""
+    for name in map(packs.name_in, backend.list(packs.FOLDER)):
+        if name is None:
+            continue
+        for part in packs.parts_of(backend, name):
+            if part.digest.hex() == digest[7:]:
+                return name, part
+    return None
+
+
+def file_of(store: Store, digest: str) -> Path:
+    """The file that a blob lies in."""
+    found = pack_of(store.backend, digest)
+    return Path(store.url, packs.key_of(found[0]) if found else key_of(digest))
+
+
+def put(sink: Sink, data: bytes) -> Blob:
+    """Keep a small blob in whatever sink; what it is called."""
+    digest = digest_of(data)
+    sink.keep([(bytes.fromhex(digest[7:]), data)])
+    return Blob(digest=digest, bytes=len(data))
+
+
+def flip(path: Path, at: int) -> None:
+    """Turn one bit over; `at` counts from the end if it is negative."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def _of_the_blob(change: Callable[[bytearray, int, int], None]) -> Callable[[Store, str], None]:
+    def damage(store: Store, digest: str) -> None:
+        found = pack_of(store.backend, digest)
+        path = file_of(store, digest)
+        data = bytearray(path.read_bytes())
+        start, length = (found[1].offset, found[1].length) if found else (0, len(data))
+        change(data, start, length)
+        path.write_bytes(data)
+
+    return damage
+
+
+def _flipped(data: bytearray, start: int, length: int) -> None:
+    data[start + length // 2] ^= 1
+
+
+def _anothers(data: bytearray, start: int, length: int) -> None:
+    data[start : start + length] = b"\x00" * length
+
+
+def _of_the_file(change: Callable[[Path], object]) -> Callable[[Store, str], None]:
+    return lambda store, digest: change(file_of(store, digest)) and None
+
+
+DAMAGE: dict[str, Callable[[Store, str], None]] = {
+    "flipped": _of_the_blob(_flipped),
+    "another's": _of_the_blob(_anothers),
+    "truncated": _of_the_file(lambda path: os.truncate(path, path.stat().st_size - 1)),
+    "emptied": _of_the_file(lambda path: os.truncate(path, 0)),
+    "longer": _of_the_file(lambda path: path.write_bytes(path.read_bytes() + b"\n")),
+    "deleted": _of_the_file(Path.unlink),
+    "without its folder": _of_the_file(lambda path: shutil.rmtree(path.parent)),
+    "flipped at its end": _of_the_file(lambda path: flip(path, -1)),
+    "flipped before its end": _of_the_file(lambda path: flip(path, -60)),
+}
+"""What a disk, or a person, may do to a blob: to its own bytes, or to the file that it lies in."""
