@@ -23,7 +23,7 @@ def here(dataset: Dataset, *, copies: Copies, objects: Objects) -> Iterator[Sour
     if isinstance(dataset, Source):
         yield dataset
     elif isinstance(dataset, Remote):
-        from pkgrun.datasets.remote import fetch  # and with it fsspec
+        from pkgrun.datasets.remote.fetching import fetch  # and with it fsspec
 
         with fetch(dataset.url, copies) as fetched:
             yield _source(fetched.path, dataset.label)

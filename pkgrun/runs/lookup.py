@@ -59,8 +59,8 @@ def dataset(store: Store, text: str, observer: Observer = silent) -> Dataset:
         NotFound, DataInvalid, PermissionDenied, UsageError: it means nothing that there is.
     """
     if "://" in text:
-        from pkgrun.datasets.remote import local_path
-        from pkgrun.datasets.urls import label
+        from pkgrun.datasets.remote.fetching import local_path
+        from pkgrun.datasets.remote.urls import label
 
         path = local_path(text)
         return Remote(text, label(text)) if path is None else sources.find(path)

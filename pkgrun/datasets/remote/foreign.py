@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pkgrun.datasets import urls
-from pkgrun.datasets.listing import Broken, Changed
+from pkgrun.datasets.remote import urls
+from pkgrun.datasets.remote.listing import Broken, Changed
 from pkgrun.errors import NotFound, PermissionDenied, PkgrunError, UsageError
 
 WIDTH = 16

@@ -12,10 +12,10 @@ from os.path import join
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from pkgrun.datasets import urls
 from pkgrun.datasets.cache import Copies, Filled, Room
-from pkgrun.datasets.listing import Remote
-from pkgrun.datasets.transfer import bring, patiently
+from pkgrun.datasets.remote import urls
+from pkgrun.datasets.remote.listing import Remote
+from pkgrun.datasets.remote.transfer import bring, patiently
 from pkgrun.errors import Killed, PkgrunError, UsageError
 
 _TICK = 0.02
@@ -130,9 +130,9 @@ def _run(
 
 @contextmanager
 def _opened(url: str, loop: asyncio.AbstractEventLoop) -> Iterator[Remote]:
-    from pkgrun.datasets.buckets import Bucket
-    from pkgrun.datasets.filesystems import FileSystem
-    from pkgrun.datasets.web import Web
+    from pkgrun.datasets.remote.buckets import Bucket
+    from pkgrun.datasets.remote.filesystems import FileSystem
+    from pkgrun.datasets.remote.web import Web
 
     kind = urls.scheme(url)
     if "::" in url or kind not in {"http", "https", "s3", "s3a"}:

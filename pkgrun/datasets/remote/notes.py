@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from pkgrun.datasets import manifest
 from pkgrun.datasets.cache import Room
-from pkgrun.datasets.listing import Thing
+from pkgrun.datasets.remote.listing import Thing
 from pkgrun.errors import PkgrunError
 from pkgrun.store.local import write_all
 from pkgrun.store.parallel import each

@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
-from pkgrun.datasets import urls
-from pkgrun.datasets.foreign import CHUNK, CONNECT, SILENCE, WIDTH, imported, translated
-from pkgrun.datasets.listing import Changed, Listing, Thing
+from pkgrun.datasets.remote import urls
+from pkgrun.datasets.remote.foreign import CHUNK, CONNECT, SILENCE, WIDTH, imported, translated
+from pkgrun.datasets.remote.listing import Changed, Listing, Thing
 from pkgrun.errors import NotFound, PermissionDenied, UsageError
 
 

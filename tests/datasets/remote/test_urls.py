@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pkgrun.datasets.urls import Names, file_name, identity, label, scrubbed
+from pkgrun.datasets.remote.urls import Names, file_name, identity, label, scrubbed
 from pkgrun.errors import DataInvalid, UsageError
 
 

@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from pkgrun.datasets import urls
-from pkgrun.datasets.foreign import WIDTH, imported, reason, translated
-from pkgrun.datasets.listing import Changed, Listing, Thing
+from pkgrun.datasets.remote import urls
+from pkgrun.datasets.remote.foreign import WIDTH, imported, reason, translated
+from pkgrun.datasets.remote.listing import Changed, Listing, Thing
 from pkgrun.errors import DataInvalid, NotFound, UsageError
 
 _TAGS = (

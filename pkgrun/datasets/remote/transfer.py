@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from pkgrun.datasets import manifest
 from pkgrun.datasets.cache import Filled, Room
-from pkgrun.datasets.listing import Broken, Changed, Listing, Remote, Thing, state
-from pkgrun.datasets.notes import Notes
+from pkgrun.datasets.remote.listing import Broken, Changed, Listing, Remote, Thing, state
+from pkgrun.datasets.remote.notes import Notes
 from pkgrun.errors import NotFound, Temporary
 from pkgrun.store.files import shown
 from pkgrun.store.local import translate

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pkgrun.datasets import transfer
 from pkgrun.datasets.cache import Copies
-from pkgrun.datasets.remote import Fetched, fetch, local_path
+from pkgrun.datasets.remote import transfer
+from pkgrun.datasets.remote.fetching import Fetched, fetch, local_path
 from pkgrun.errors import (
     DataInvalid,
     Killed,
@@ -25,7 +25,7 @@ from pkgrun.errors import (
     UsageError,
 )
 from pkgrun.observe import Event, Notice, Progress
-from tests.datasets.web_server import File, WebServer, web_server
+from tests.datasets.remote.web_server import File, WebServer, web_server
 from tests.servers import Server, s3
 
 LARGE = bytes(range(256)) * (4 * transfer.RANGE // 256) + b"end"
@@ -490,7 +490,7 @@ def _inode(fetched: Fetched, name: str) -> tuple[int, int]:
 def _child(url: str, folder: Path) -> subprocess.Popen[bytes]:
     """A process of its own that fetches."""
     code = (
-        "import sys; from pkgrun.datasets.cache import Copies; from pkgrun.datasets.remote import fetch\n"
+        "import sys; from pkgrun.datasets.cache import Copies; from pkgrun.datasets.remote.fetching import fetch\n"
         "with fetch(sys.argv[1], Copies(sys.argv[2], 10**10)): pass"
     )
     place = str(folder / "cache" / "datasets")

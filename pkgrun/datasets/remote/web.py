@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from pkgrun.datasets import urls
-from pkgrun.datasets.foreign import CHUNK, CONNECT, SILENCE, WIDTH, reason
-from pkgrun.datasets.listing import Broken, Changed, Listing, Thing
+from pkgrun.datasets.remote import urls
+from pkgrun.datasets.remote.foreign import CHUNK, CONNECT, SILENCE, WIDTH, reason
+from pkgrun.datasets.remote.listing import Broken, Changed, Listing, Thing
 from pkgrun.errors import NotFound, PermissionDenied, Temporary, UsageError
 
 
