@@ -11,13 +11,15 @@ The words, used the same way everywhere:
 package     a folder with `train.py` and `main.py`, each with a class `Main`; known by its name
 version     `major.minor`: the content of a package at one moment, immutable; an import begins a major, a training
             makes the next minor of it
-store       where versions, runs and their bytes are kept: one directory
+store       where versions, datasets, runs and their bytes are kept: a directory, or a prefix of an S3 bucket
 run         one execution of a pipeline; it has an id, a record, a log, artifacts, and may make a version
 pipeline    what is called on `Main`: training, evaluation, full
 parent      the version whose content a run started from
-dataset     the file or folder that a run is given at `data/`
+dataset     the file or folder that a run is given at `data/`; registered, it has a name and numbers
+mount       how the dataset gets to `data/` so that writing there never reaches it: overlay, reflink or copy
 snapshot    a dataset's content, kept in the store as an output of a run
 tree        a folder by content; its digest is its identity
+pack        many small files of trees as one object of the store
 artifacts   what the package's code leaves in its artifacts folder besides the model
 environment the Python with a package's requirements; its lock names each installed package by version and hash
 operation   anything that writes to the store: an intent, then one outcome
@@ -34,8 +36,9 @@ if TYPE_CHECKING:
     from pkgrun.identity import Version
     from pkgrun.observe import Event, Log, Notice, Observer, Phase, Progress
     from pkgrun.packages.inspection import check
-    from pkgrun.records import RunRecord, VersionRecord
+    from pkgrun.records import DatasetRecord, RunRecord, VersionRecord
     from pkgrun.runs.handle import Run, RunResult
+    from pkgrun.runs.registering import Registered
     from pkgrun.workspace import Workspace, open
 
 _HOMES = {
@@ -47,16 +50,19 @@ _HOMES = {
     "Phase": "observe",
     "Progress": "observe",
     "check": "packages.inspection",
+    "DatasetRecord": "records",
     "RunRecord": "records",
     "Version": "identity",
     "VersionRecord": "records",
     "Run": "runs.handle",
     "RunResult": "runs.handle",
+    "Registered": "runs.registering",
     "Workspace": "workspace",
     "open": "workspace",
 }
 
 __all__ = [
+    "DatasetRecord",
     "Event",
     "Log",
     "Notice",
@@ -64,6 +70,7 @@ __all__ = [
     "Phase",
     "PkgrunError",
     "Progress",
+    "Registered",
     "Run",
     "RunRecord",
     "RunResult",

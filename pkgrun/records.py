@@ -301,6 +301,13 @@ class DatasetRequest(Record):
     source: str
 
 
+class CopyRequest(Record):
+    """What was asked of a copy: of the intent's package, or of everything."""
+
+    source: Annotated[str, Field(description="The store it is from, without credentials.")]
+    store: Annotated[str, Field(pattern=RUN_ID_PATTERN, description="Its id.")]
+
+
 class Intent(Record):
     """`runs/<id>/intent.json`: what is asked, and the head seen. The operation exists from here on."""
 
@@ -319,6 +326,7 @@ class Intent(Record):
     import_: Annotated[ImportRequest | None, Field(alias="import")] = None
     dataset: Annotated[Name | None, Field(description="Which dataset gets a number.")] = None
     registration: DatasetRequest | None = None
+    copy_: Annotated[CopyRequest | None, Field(alias="copy")] = None
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
@@ -429,6 +437,25 @@ class Facts(Record):
     warnings: tuple[str, ...] = ()
 
 
+class Share(Record):
+    """Of what a copy was about: how many it had to bring, and how many were there already."""
+
+    copied: Count
+    there: Count
+
+
+class Copied(Record):
+    """What a copy decided to bring. Whoever carries it out creates each of `records` under the key that is its path."""
+
+    versions: Share
+    datasets: Annotated[Share, Field(description="Numbers of datasets.")]
+    runs: Share
+    open: Annotated[Count, Field(description="Runs left out, because they went on.")] = 0
+    files: Annotated[Count, Field(description="Contents that were not there yet.")] = 0
+    bytes: Annotated[Count, Field(description="Of these.")] = 0
+    records: Annotated[Tree | None, Field(description="Null where nothing was to be brought.")] = None
+
+
 Decision = Literal["COMMIT", "FAILED", "KILLED", "TIMED-OUT", "LOST"]
 Status = Literal[
     "scheduled", "packaging", "queued", "running", "successful", "failed", "killed", "timed-out", "lost"
@@ -443,9 +470,10 @@ class Outcome(Record):
     decision: Decision
     created: AwareDatetime
     entry: Annotated[VersionEntry | None, Field(description="Of COMMIT: the version to be.")] = None
-    dataset: Annotated[
-        DatasetEntry | None, Field(description="Of COMMIT: the registered dataset to be.")
-    ] = None
+    dataset: Annotated[DatasetEntry | None, Field(description="Of COMMIT: the registered dataset to be.")] = (
+        None
+    )
+    copied: Annotated[Copied | None, Field(description="Of COMMIT: what was copied.")] = None
     error: RunError | None = None
     facts: Facts | None = None
 
@@ -491,6 +519,8 @@ class RunRecord(Record):
     input: Annotated[Tree | None, Field(description="Of the version it started from.")] = None
     output: Annotated[Tree | None, Field(description="Of the version it made.")] = None
     git: Git | None = None
+    source: Annotated[CopyRequest | None, Field(description="Of a copy.")] = None
+    copied: Copied | None = None
     error: RunError | None = None
     facts: Facts | None = None
 

@@ -10,7 +10,12 @@ from pkgrun.records import (
     Blob,
     Changes,
     Contract,
+    Copied,
+    CopyRequest,
     Data,
+    DatasetEntry,
+    DatasetRecord,
+    DatasetRequest,
     Environment,
     Exit,
     Facts,
@@ -33,6 +38,7 @@ from pkgrun.records import (
     ResultsSummary,
     RunError,
     RunRecord,
+    Share,
     StoreRecord,
     TrainingRequest,
     Tree,
@@ -40,6 +46,7 @@ from pkgrun.records import (
     Usage,
     VersionEntry,
     VersionRecord,
+    Written,
 )
 
 RUN = "01939c1e-51a0-7abc-8def-0123456789ab"
@@ -70,6 +77,17 @@ ENTRY = VersionEntry(
     origin=Origin(store=RUN, package="churn", version=Version(3, 4), record=DIGEST, ancestors=(DIGEST,)),
     created=NOW,
 )
+DATASET = DatasetEntry(
+    dataset="rows",
+    run=RUN,
+    tree=TREE,
+    source="data/rows",
+    description="the first",
+    tags={"stage": "test"},
+    created=NOW,
+)
+SHARE = Share(copied=1, there=2)
+COPIED = Copied(versions=SHARE, datasets=SHARE, runs=SHARE, open=1, files=2, bytes=3, records=TREE)
 REQUEST = TrainingRequest(
     base=Version(1, 0),
     tree=TREE,
@@ -90,7 +108,16 @@ FACTS = Facts(
     started=NOW,
     ended=LATER,
     phases=(PhaseTime(name="stage", started=NOW, seconds=1.5),),
-    data=Data(source="data/churn", tree=TREE, role="input", mount="copy", attested=True, unstable=ONE),
+    data=Data(
+        source="data/churn",
+        tree=TREE,
+        role="input",
+        mount="copy",
+        attested=True,
+        unstable=ONE,
+        doubt="d",
+        written=Written(added=ONE, changed=ONE, removed=ONE),
+    ),
     snapshot=TREE,
     artifacts=TREE,
     log=BLOB,
@@ -115,6 +142,7 @@ FULL: dict[str, Record] = {
         )
     ),
     "version": VersionRecord(**ENTRY.model_dump(), version=Version(1, 1), previous=DIGEST),
+    "dataset": DatasetRecord(**DATASET.model_dump(), number=2, previous=DIGEST),
     "intent": Intent(
         run=RUN,
         kind="training",
@@ -125,8 +153,20 @@ FULL: dict[str, Record] = {
         idempotency_key=DIGEST,
         training=REQUEST,
         import_=ImportRequest(source="packages/churn", tree=TREE),
+        dataset="rows",
+        registration=DatasetRequest(source="data/rows"),
+        copy_=CopyRequest(source="other", store=RUN),
     ),
-    "outcome": Outcome(run=RUN, decision="COMMIT", created=LATER, entry=ENTRY, error=ERROR, facts=FACTS),
+    "outcome": Outcome(
+        run=RUN,
+        decision="COMMIT",
+        created=LATER,
+        entry=ENTRY,
+        dataset=DATASET,
+        copied=COPIED,
+        error=ERROR,
+        facts=FACTS,
+    ),
     "heartbeat": Heartbeat(
         run=RUN, at=NOW, status="running", phase="train", host="lab", boot="b", pid=7, pid_started="99"
     ),
@@ -137,6 +177,8 @@ FULL: dict[str, Record] = {
         status="successful",
         package="churn",
         version=Version(1, 1),
+        dataset="rows",
+        number=2,
         parent=Version(1, 0),
         created=NOW,
         by=BY,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pkgrun.records import DatasetRecord
     from pkgrun.store.trees import Difference
 
-_SIGNS = {"added": pages.ADDED, "changed": pages.CHANGED, "removed": pages.REMOVED}
+_SIGNS = {"changed": pages.CHANGED, "added": pages.ADDED, "removed": pages.REMOVED}
 
 
 def listing(newest: list[DatasetRecord]) -> None:

@@ -18,6 +18,7 @@ _COMMANDS = {
     "package": ("pkgrun.cli.package", "Import packages, look at them and their versions."),
     "dataset": ("pkgrun.cli.dataset", "Keep datasets by name, compare them, take them out again."),
     "run": ("pkgrun.cli.run", "Look at runs, their logs, results and artifacts."),
+    "store": ("pkgrun.cli.store", "Copy a store, or one package of it, into another."),
     "completion": ("pkgrun.cli.completion", "Print the completion script of a shell."),
 }
 

@@ -106,16 +106,6 @@ def signed(
         page.print(f"  {mark} … and {files.count - min(_NAMED, len(files.names)):,} more", style="dim")
 
 
-def counted(changed: FileList, added: FileList, removed: FileList) -> str:
-    """How many files became what, in words."""
-    counts = [
-        f"{text.plural(one.count, 'file')} {how}"
-        for how, one in (("changed", changed), ("added", added), ("removed", removed))
-        if one.count
-    ]
-    return ", ".join(counts) or "no file changed"
-
-
 def files(found: Iterable[tuple[str, Entry]]) -> None:
     """A tree's files, folders and links: digest, size, path."""
     for path, entry in found:

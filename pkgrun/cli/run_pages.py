@@ -18,7 +18,7 @@ from pkgrun.runs.results import results
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pkgrun.records import Changes, Data, Facts, RunRecord
+    from pkgrun.records import Changes, Data, Facts, RunRecord, Written
 
 STYLES = {
     "successful": ("●", "green"),
@@ -89,7 +89,12 @@ def _metric_rows(facts: Facts | None) -> list[str]:
 
 
 def _summary(changes: Changes) -> str:
-    return pages.counted(changes.changed, changes.added, changes.removed)
+    counts = [
+        f"{text.plural(one.count, 'file')} {how}"
+        for how, one in (("changed", changes.changed), ("added", changes.added), ("removed", changes.removed))
+        if one.count
+    ]
+    return ", ".join(counts) or "no file changed"
 
 
 def failure(record: RunRecord, log: Iterable[Event]) -> None:
@@ -264,11 +269,20 @@ def _data(page: Console, data: Data) -> None:
     written = data.written
     if written and (written.changed.count or written.added.count or written.removed.count):
         page.print("\nwritten into data/", style="bold", end="")
-        counts = pages.counted(written.changed, written.added, written.removed)
-        page.print(f"  {counts}; the dataset itself is untouched", style="dim")
+        page.print(f"  {_counts(written)}", style="dim")
         pages.signed(page, pages.CHANGED, written.changed)
         pages.signed(page, pages.ADDED, written.added)
         pages.signed(page, pages.REMOVED, written.removed)
+
+
+def _counts(written: Written) -> str:
+    """How much there is of each; folders are among them, so they are no counts of files."""
+    counts = (
+        ("changed", written.changed.count),
+        ("added", written.added.count),
+        ("removed", written.removed.count),
+    )
+    return ", ".join(f"{count:,} {how}" for how, count in counts if count)
 
 
 def listing(records: list[RunRecord]) -> None:

@@ -46,7 +46,7 @@ def _checked_out(dataset: Stored, copies: Copies, objects: Objects) -> Iterator[
             room.report(done, entry.bytes)
 
         if entry.kind == "file":
-            write_file(objects, entry, os.path.join(room.content, entry.name))
+            write_file(objects, entry, os.path.join(room.content, entry.name), progress=told)
             digests = {entry.name: entry.digest[7:]}
         else:
             checkout(objects, entry.digest, room.content, progress=told)

@@ -18,7 +18,7 @@ from pkgrun.datasets import sources
 from pkgrun.datasets.sources import Source
 from pkgrun.errors import UsageError
 from pkgrun.store import fresh, intake
-from pkgrun.store.files import Taken, open_regular, shown, take
+from pkgrun.store.files import Taken, Watch, open_regular, shown, take
 from pkgrun.store.intake import Ingested, Portion, portions
 from pkgrun.store.local import translate, write_all
 from pkgrun.store.objects import Sink
@@ -180,10 +180,10 @@ class _Copying:
     def small(self, path: str, data: bytes, mode: int) -> None:
         fresh.written(os.path.join(self._target, path), memoryview(data), executable=bool(mode & 0o100))
 
-    def large(self, path: str, source: str, mode: int) -> Taken:
+    def large(self, path: str, source: str, mode: int, watch: Watch) -> Taken:
         there = os.path.join(self._target, path)
         with fresh.file(there, executable=bool(mode & 0o100)) as out:
-            taken = take(source, _writer(out, there))
+            taken = take(source, _writer(out, there), watch)
         if not self._sink.holds(taken.digest, taken.size):
             self._sink.take(there)
         return taken

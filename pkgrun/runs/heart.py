@@ -63,6 +63,11 @@ class Heart:
             self._published += len(data)
             self._segments += 1
 
+    def _due(self) -> bool:
+        """Whether to tell of a phase at once: where each word is a request, one a second will do."""
+        near = self._backend.capabilities.paths
+        return near or time.monotonic() - self._beaten >= TICK
+
     def go_on(self) -> None:
         """Beat until `stop`; a store that does not answer is tried again at the next tick."""
         due = time.monotonic() + TICK
@@ -72,7 +77,7 @@ class Heart:
             with suppress(PkgrunError):
                 if not woken:
                     self._tick()
-                elif self._phase != self._told and not self._ended:
+                elif self._phase != self._told and not self._ended and self._due():
                     self.beat()
             if not woken:
                 due = time.monotonic() + TICK

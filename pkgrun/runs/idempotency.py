@@ -20,6 +20,11 @@ def digest(key: str) -> str:
     return digest_of(key.encode("utf-8", "surrogatepass"))
 
 
+def key_of(digest: str, attempt: int) -> str:
+    """Where it is written which run an attempt is."""
+    return f"keys/{digest.removeprefix('sha256:')}/{attempt:08}.json"
+
+
 def claim(store: Store, key: str, *, asked: bytes, run: str) -> str:
     """The id of the run that the key stands for: `run`, or the id of an earlier attempt that counts.
 
@@ -28,10 +33,9 @@ def claim(store: Store, key: str, *, asked: bytes, run: str) -> str:
     Raises:
         Conflict: the key was used for something else.
     """
-    folder = f"keys/{digest(key).removeprefix('sha256:')}"
     wanted, attempt = digest_of(asked), 0
     while True:
-        name = f"{folder}/{attempt:08}.json"
+        name = key_of(digest(key), attempt)
         try:
             record = KeyRecord.from_bytes(store.backend.read(name), key=name)
         except NotFound:

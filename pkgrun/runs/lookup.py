@@ -91,7 +91,7 @@ def registered(store: Store, text: str) -> DatasetRecord:
         InvalidName: that is not how one is written.
     """
     name, at, number = text.partition("@")
-    check_name(name)
+    check_name(name, "dataset")
     if not at:
         return registry.newest(store.backend, name)
     if not re.fullmatch(r"[1-9][0-9]{0,7}", number):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
-from pkgrun.errors import Bug, PermissionDenied, PkgrunError
+from pkgrun.errors import Bug, Killed, PermissionDenied, PkgrunError
 from pkgrun.packages.contract import RESULTS_FILE
 from pkgrun.records import DatasetRecord, Heartbeat, Intent, Outcome, RunError, RunRecord, VersionRecord
 from pkgrun.runs.here import dead
@@ -50,6 +50,8 @@ def carry_out(store: Store, intent: Intent, outcome: Outcome) -> RunRecord:
     elif outcome.decision == "COMMIT" and outcome.dataset is not None:
         made = registry.take(store.backend, outcome.dataset, intent.head)
     record = run_record(intent, outcome, made)
+    if outcome.decision == "COMMIT" and outcome.copied is not None:
+        record = _landed(store, record)
     try:
         if vendor := results(record, store.url):
             store.backend.write(key(record.run, RESULTS_FILE), vendor.to_bytes())
@@ -60,6 +62,17 @@ def carry_out(store: Store, intent: Intent, outcome: Outcome) -> RunRecord:
     except PermissionDenied:
         pass  # somebody who may only read looks at a store whose writer has not come so far
     return record
+
+
+def _landed(store: Store, record: RunRecord) -> RunRecord:
+    """A copy whose records were laid out; it has failed if somebody else's fact stood in the way."""
+    from pkgrun.runs.landing import conflict, land
+
+    copied, source = record.copied, record.source
+    if copied is None or copied.records is None or not (found := land(store, copied.records)):
+        return record
+    error = conflict(found, source.source if source else "its source", store.url)
+    return record.model_copy(update={"status": "failed", "error": run_error(error, "commit")})
 
 
 def _written(store: Store, run: str) -> RunRecord | None:
@@ -89,10 +102,20 @@ def never_open(store: Store, intent: Intent) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        known = error if isinstance(error, PkgrunError) else Bug(f"{type(error).__name__}: {error}")
         failed = Outcome(
-            run=intent.run, decision="FAILED", created=datetime.now(UTC), error=run_error(known, None)
+            run=intent.run,
+            decision="FAILED" if isinstance(error, Exception) else "KILLED",
+            created=datetime.now(UTC),
+            error=run_error(_known(error), None),
         )
         with suppress(PkgrunError):
             carry_out(store, intent, operations.decide(store.backend, failed))
         raise
+
+
+def _known(error: BaseException) -> PkgrunError:
+    if isinstance(error, PkgrunError):
+        return error
+    if isinstance(error, Exception):
+        return Bug(f"{type(error).__name__}: {error}")
+    return Killed("it was stopped")

@@ -52,7 +52,7 @@ def register(
         InvalidName: that is no name for a dataset.
         DataInvalid, NotFound, PermissionDenied, Temporary: something in it cannot be kept or read.
     """
-    check_name(name)
+    check_name(name, "dataset")
     labels.check(description, tags)
     dataset = lookup.dataset(store, data, observer)
     if isinstance(dataset, Source):

@@ -56,6 +56,8 @@ def run_record(
         input=request.tree if request else None,
         output=entry.tree if entry else outcome.dataset.tree if outcome and outcome.dataset else None,
         git=entry.git if entry else None,
+        source=intent.copy_,
+        copied=outcome.copied if outcome else None,
         error=outcome.error if outcome else None,
         facts=outcome.facts if outcome else None,
     )

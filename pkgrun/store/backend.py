@@ -77,11 +77,12 @@ class Backend(Protocol):
     def write(self, key: str, data: bytes) -> None:
         """Write or replace a derived record. Readers see the old or the new one; it MAY be lost in a power cut."""
 
-    def upload(self, key: str | None = None) -> Upload:
+    def upload(self, key: str | None = None, size: int | None = None) -> Upload:
         """Begin a blob.
 
         Args:
             key: what it will be published under. MAY be missing only where the backend can `rename`.
+            size: how many bytes it will have at most, as far as that is known.
         """
 
     def flush(self, reused: Collection[str] = ()) -> None:

@@ -8,22 +8,18 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 
 from pkgrun.errors import Conflict, Damaged, PkgrunError, UsageError
 from pkgrun.store import fresh, names, trees
 from pkgrun.store.files import shown
-from pkgrun.store.index import Place
 from pkgrun.store.local import translate, write_all
-from pkgrun.store.objects import SMALL, Objects
+from pkgrun.store.objects import Objects
 from pkgrun.store.parallel import each
+from pkgrun.store.stretches import Stretch, stretches
 from pkgrun.store.trees import Entry
 
 _BATCH = 20_000
 """Entries that are looked up and written at a time, so that memory does not grow with the tree."""
-_READ = 2 << 20
-_GAP = 1 << 16
-"""Bytes of a pack that are read at once, and that may be read in vain between two files."""
 
 
 def checkout(
@@ -38,7 +34,7 @@ def checkout(
 
     Args:
         skip: paths that are left out, with all below them.
-        progress: told the bytes of each file that is done, from several threads.
+        progress: told the bytes that are written, from several threads.
 
     Raises:
         Damaged: an object is missing, its bytes are others, or a link leads out of the tree; what was written is
@@ -61,63 +57,22 @@ def checkout(
         fresh.link(entry.target, os.path.join(target, path))
 
 
-@dataclass(slots=True)
-class _Stretch:
-    """Neighbours in one pack, read at once."""
-
-    pack: str
-    start: int
-    end: int
-    files: list[tuple[int, str, Entry]]
-
-
 def _write_files(
     objects: Objects, files: list[tuple[str, Entry]], target: str, progress: Callable[[int], object]
 ) -> None:
-    placed: list[tuple[Place, str, Entry]] = []
-    alone: list[tuple[str, Entry]] = []
-    for path, entry in files:
-        place = objects.place(entry.digest) if entry.bytes < SMALL else None
-        if place is None or place.length != entry.bytes:
-            alone.append((path, entry))
-        else:
-            placed.append((place, path, entry))
+    placed, alone = stretches(objects, ((file[1].digest, file[1].bytes, file) for file in files))
 
     def write(item: tuple[str, Entry]) -> None:
         path, entry = item
-        write_file(objects, entry, os.path.join(target, path))
-        progress(entry.bytes)
+        write_file(objects, entry, os.path.join(target, path), progress=progress)
 
-    def unpack(stretch: _Stretch) -> None:
-        data = memoryview(objects.part(Place(stretch.pack, stretch.start, stretch.end - stretch.start)))
-        for at, path, entry in stretch.files:
-            part = data[at - stretch.start : at - stretch.start + entry.bytes]
-            objects.verify(entry.digest, part, stretch.pack)
-            fresh.written(os.path.join(target, path), part, executable=entry.executable)
-        progress(sum(entry.bytes for _, _, entry in stretch.files))
+    def unpack(stretch: Stretch[tuple[str, Entry]]) -> None:
+        for (path, entry), data in stretch.read(objects):
+            fresh.written(os.path.join(target, path), data, executable=entry.executable)
+        progress(sum(blob.length for blob in stretch.blobs))
 
-    each(unpack, list(_stretches(placed)), run=1)
+    each(unpack, placed, run=1)
     each(write, alone, run=1)
-
-
-def _stretches(placed: list[tuple[Place, str, Entry]]) -> Iterator[_Stretch]:
-    placed.sort(key=lambda item: item[0])
-    current: _Stretch | None = None
-    for place, path, entry in placed:
-        end = place.offset + place.length
-        if (
-            current is None
-            or current.pack != place.pack
-            or place.offset > current.end + _GAP
-            or end - current.start > _READ
-        ):
-            if current is not None:
-                yield current
-            current = _Stretch(place.pack, place.offset, end, [])
-        current.end = max(current.end, end)
-        current.files.append((place.offset, path, entry))
-    if current is not None:
-        yield current
 
 
 def new_folder(path: str) -> None:
@@ -150,12 +105,15 @@ def _kept(objects: Objects, digest: str, skip: frozenset[str]) -> Iterator[tuple
             yield path, entry
 
 
-def write_file(objects: Objects, entry: Entry, path: str) -> None:
+def write_file(
+    objects: Objects, entry: Entry, path: str, *, progress: Callable[[int], object] = lambda size: None
+) -> None:
     """Write one file of a tree to a path where nothing is yet. One that is damaged or does not fit is not left there."""
     with fresh.file(path, executable=entry.executable) as file:
         try:
             for chunk in objects.stream(entry.digest):
                 write_all(file.fileno(), chunk)
+                progress(len(chunk))
         except PkgrunError as error:
             os.unlink(path)
             error.add_note(f"while writing {shown(path)}")

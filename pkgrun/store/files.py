@@ -48,12 +48,17 @@ def open_regular(path: str) -> int:
         raise translate(error, shown(path)) from error
     if not mode.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise DataInvalid(f"{shown(path)} is not a regular file")
+        raise irregular(path)
     return descriptor
 
 
+def irregular(path: str) -> DataInvalid:
+    """What is said of something that is not, or no longer, a file."""
+    return DataInvalid(f"{shown(path)} is not a regular file")
+
+
 def read_small(name: str, size: int, folder: int) -> tuple[bytes, os.stat_result]:
-    """All bytes of a regular file, and how it looked after they were read.
+    """All bytes of a regular file, and how it looked after they were read: if it is none any more, that tells.
 
     Args:
         name: in the folder, or a path of its own.
@@ -61,20 +66,18 @@ def read_small(name: str, size: int, folder: int) -> tuple[bytes, os.stat_result
         folder: a descriptor of the folder.
 
     Raises:
-        DataInvalid: it is no regular file (any more).
         OSError: as the system says; the caller knows the path.
     """
     descriptor = os.open(name, _READING, dir_fd=folder)
     try:
         data = os.read(descriptor, size + 1)
-        if len(data) != size:  # somebody writes there
+        found = os.fstat(descriptor)
+        if len(data) != size and mode.S_ISREG(found.st_mode):  # somebody writes there
             while more := os.read(descriptor, CHUNK):
                 data += more
-        found = os.fstat(descriptor)
+            found = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    if not mode.S_ISREG(found.st_mode):
-        raise DataInvalid(f"{shown(name)} is not a regular file")
     return data, found
 
 

@@ -119,7 +119,7 @@ class Index:
 
     def _parts(self, pack: str) -> list[Part] | None:
         try:
-            return list(packs.parts_of(self._backend, pack))
+            return packs.parts_of(self._backend, pack)
         except NotFound:  # merged into another one meanwhile
             return None
         except Damaged as error:  # no reason not to read the others

@@ -6,6 +6,7 @@ It reads each file once. It never decides what belongs to a tree, nor what becom
 from __future__ import annotations
 
 import os
+import stat as mode
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from pkgrun.records import Tree
 from pkgrun.store import trees
-from pkgrun.store.files import Taken, Watch, read_small, shown, vanished
+from pkgrun.store.files import Taken, Watch, irregular, read_small, shown, vanished
 from pkgrun.store.local import translate
 from pkgrun.store.objects import SMALL, Sink, digest_and_raw
 from pkgrun.store.parallel import each
@@ -108,8 +109,8 @@ class Laying(Protocol):
     def small(self, path: str, data: bytes, mode: int) -> None:
         """One whose bytes are at hand."""
 
-    def large(self, path: str, source: str, mode: int) -> Taken:
-        """One that has to be read in pieces."""
+    def large(self, path: str, source: str, mode: int, watch: Watch) -> Taken:
+        """One that has to be read in pieces, each of which `watch` is shown."""
 
 
 def take_each(
@@ -130,9 +131,8 @@ def take_each(
     """
 
     def take(portion: Portion) -> None:
-        taken = _take(portion, sink, watch, before or {}, laying)
+        taken = _take(portion, sink, watch, before or {}, laying, progress)
         got(portion, taken)
-        progress(sum(one.size for one in taken))
 
     each(take, wanted, run=1)
 
@@ -158,7 +158,12 @@ def take_all(
 
 
 def _take(
-    portion: Portion, sink: Sink, watch: Watch | None, before: Before, laying: Laying | None
+    portion: Portion,
+    sink: Sink,
+    watch: Watch | None,
+    before: Before,
+    laying: Laying | None,
+    progress: Progress,
 ) -> list[Taken]:
     taken, kept = [], []
     folder, directory, name = portion.folder, portion.directory, ""
@@ -169,11 +174,14 @@ def _take(
                 name, size = folder.place(index), stamp[0]
                 path = folder.below(folder.names[index])
                 if size >= SMALL:
+                    told = _telling(watch, progress)
                     taken.append(
-                        _large(os.path.join(directory, name), path, stamp, sink, watch, before, laying)
+                        _large(os.path.join(directory, name), path, stamp, sink, told, before, laying)
                     )
                     continue
                 data, found = read_small(name, size, descriptor)
+                if not mode.S_ISREG(found.st_mode):
+                    raise irregular(os.path.join(directory, name))
                 digest, raw = digest_and_raw(data)
                 flagged = watch is not None and watch()(data)
                 taken.append(Taken(digest, len(data), unchanged(stamp, found), flagged))
@@ -188,7 +196,23 @@ def _take(
     except OSError as error:
         raise translate(error, shown(os.path.join(directory, name))) from error
     sink.keep(kept)
+    progress(sum(one.size for one in taken if one.size < SMALL))
     return taken
+
+
+def _telling(watch: Watch | None, progress: Progress) -> Watch:
+    """The same watch, and each piece of the file is progress: a large one takes its time."""
+
+    def begin() -> Callable[[bytes], bool]:
+        feed = watch() if watch else None
+
+        def seen(piece: bytes) -> bool:
+            progress(len(piece))
+            return feed is not None and feed(piece)
+
+        return seen
+
+    return begin
 
 
 def _large(
@@ -196,12 +220,12 @@ def _large(
     path: str,
     stamp: tuple[int, ...],
     sink: Sink,
-    watch: Watch | None,
+    watch: Watch,
     before: Before,
     laying: Laying | None,
 ) -> Taken:
     if laying is not None:
-        taken = laying.large(path, place, stamp[4])
+        taken = laying.large(path, place, stamp[4], watch)
     else:
         was = before.get(path)
         taken = sink.take(place, watch, known=was is not None and was.bytes == stamp[0])

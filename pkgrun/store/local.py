@@ -62,11 +62,11 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 
 def _opened(path: str) -> FileIO:
     """A file for reading; never waiting for a pipe's other end."""
-    file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb")
-    if not mode.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    if not mode.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise _no_file(path)
-    return file
+    return FileIO(descriptor, "rb")
 
 
 def _cannot_link(path: str) -> PermissionDenied:
@@ -160,7 +160,8 @@ class LocalUpload:
 
     def _release(self) -> None:
         if self._buffer is not None:
-            self._buffer.close()
+            with suppress(BufferError):  # an error on its way still holds a view of it, and then lets it go
+                self._buffer.close()
             self._buffer = None
 
 
@@ -284,7 +285,7 @@ class LocalBackend:
                 os.mkdir(path)
         _sync(os.path.dirname(path))
 
-    def upload(self, key: str | None = None) -> Upload:
+    def upload(self, key: str | None = None, size: int | None = None) -> Upload:
         return LocalUpload(self)
 
     def adopt(self, temporary: str, descriptor: int, key: str) -> None:

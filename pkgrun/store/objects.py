@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from pkgrun.errors import Damaged, NotFound, Temporary
 from pkgrun.records import Blob
 from pkgrun.store.backend import Backend, Upload
+from pkgrun.store.blocks import Blocks
 from pkgrun.store.files import Taken, Watch, nothing, shown, take
 from pkgrun.store.index import Index, Place
 from pkgrun.store.packs import SIZE, Filling
@@ -82,6 +83,7 @@ class Objects:
         self._backend = backend
         self._index = index or Index(backend, cache)
         self._sender = Sender(backend, self._index)
+        self._blocks = Blocks(backend)
         self._lock = threading.Lock()
         self._blobs, self._nodes = Filling(), Filling()
         self._ahead = False
@@ -158,6 +160,17 @@ class Objects:
             self._publish(upload, blob.digest)
         return blob
 
+    def receive(self, digest: str, size: int, pieces: Iterable[bytes]) -> None:
+        """Keep a large blob whose digest is known. Whoever makes the pieces verifies them, and raises before the end."""
+        upload = self._backend.upload(key_of(digest), size)
+        try:
+            for piece in pieces:
+                upload.write(piece)
+        except BaseException:
+            upload.discard()
+            raise
+        self._publish(upload, digest)
+
     def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
         """Keep small blobs, each with its SHA-256."""
         pending = self._sender.underway()
@@ -177,8 +190,12 @@ class Objects:
 
     def node(self, data: bytes) -> Blob:
         """Keep a directory, all of whose content has been put or taken before."""
-        if len(data) >= SMALL:
+        if len(data) >= SMALL:  # an object of its own may be seen at once, so what it refers to has to be there
             self._send_blobs()
+            with self._lock:
+                nodes, self._nodes = self._nodes, Filling()
+            self._send(nodes)
+            self._settle()
             return self.put(data)
         digest, raw = digest_and_raw(data)
         full = None
@@ -234,7 +251,7 @@ class Objects:
 
     def _send_known(self, path: str, taken: Taken) -> Taken:
         """Where a blob's name must be known before it is sent, it is read twice, and must be the same."""
-        upload = self._backend.upload(key_of(taken.digest))
+        upload = self._backend.upload(key_of(taken.digest), taken.size)
         try:
             again = take(path, upload.write)
             _check_same(path, taken, again)
@@ -280,7 +297,7 @@ class Objects:
             Damaged: there are none.
         """
         try:
-            return self._backend.read(key_of_pack(place.pack), place.offset, place.length)
+            return self._blocks.read(place)
         except NotFound as error:
             raise _missing(key_of_pack(place.pack)) from error
 

@@ -11,7 +11,6 @@ import bisect
 import hashlib
 import struct
 import threading
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from pkgrun.errors import Damaged, NotFound
@@ -115,12 +114,12 @@ class Pack(NamedTuple):
         return self.data[self.parts[at].offset : self.parts[at].offset + self.parts[at].length]
 
 
-def parts_of(backend: Backend, pack: str) -> Iterator[Part]:
+def parts_of(backend: Backend, pack: str) -> list[Part]:
     """What a pack holds, from its index, which is checked against the pack's name.
 
     Raises:
         NotFound: there is no such pack (any more).
-        Damaged: it is cut off, or its index is not what its name says.
+        Damaged: it is cut off, or its index is not what its name says, or names what is not in it.
     """
     key = key_of(pack)
     found = backend.stat(key)
@@ -138,7 +137,11 @@ def parts_of(backend: Backend, pack: str) -> Iterator[Part]:
     index = end[len(end) - length - _FOOT.size : len(end) - _FOOT.size]
     if hashlib.sha256(index).hexdigest() != pack:
         raise _damaged(key)
-    return map(Part._make, _ENTRY.iter_unpack(index))
+    parts = list(map(Part._make, _ENTRY.iter_unpack(index)))
+    end_of_blobs = found.size - length - _FOOT.size
+    if any(at < len(MAGIC) or at + size > end_of_blobs for _, at, size in parts):
+        raise _damaged(key)
+    return parts
 
 
 def _count(end: bytes, key: str) -> int:

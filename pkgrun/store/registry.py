@@ -40,7 +40,7 @@ def read(backend: Backend, dataset: str, number: int) -> DatasetRecord:
 
 
 def _read(backend: Backend, dataset: str, number: int) -> tuple[DatasetRecord, bytes]:
-    name = key(check_name(dataset), number)
+    name = key(check_name(dataset, "dataset"), number)
     try:
         data = backend.read(name)
     except NotFound as error:
@@ -62,7 +62,7 @@ def names(backend: Backend) -> list[str]:
 
 def newest_number(backend: Backend, dataset: str) -> int:
     """The newest number of a dataset; 0 if there is none."""
-    found = gallop(lambda index: exists(backend, check_name(dataset), index + 1))
+    found = gallop(lambda index: exists(backend, check_name(dataset, "dataset"), index + 1))
     return 0 if found is None else found + 1
 
 

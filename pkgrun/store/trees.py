@@ -92,15 +92,40 @@ def read_node(objects: Objects, digest: str) -> list[Entry]:
     Raises:
         Damaged: the node is missing, altered, or no canonical node.
     """
-    node = _parse(objects.read(digest), digest)
-    if "parts" not in node:
-        return _entries(node, digest)
+    node = parse(objects.read(digest), digest)
+    if not node.parts:
+        return node.entries
     entries = []
-    for part in node["parts"]:
-        inner = _parse(objects.read(_digest(part, digest)), digest)
-        entries += _entries(inner, digest)
+    for part in node.parts:
+        entries += _entries(_parse(objects.read(part.digest), digest), digest)  # no part has parts
     _check_order(entries, digest)
     return entries
+
+
+class Part(NamedTuple):
+    """A node that holds a stretch of a large directory; how many bytes of files are below."""
+
+    digest: str
+    bytes: int
+
+
+class Node(NamedTuple):
+    """A directory as it is written: its entries, or the parts that hold them."""
+
+    entries: list[Entry]
+    parts: list[Part]
+
+
+def parse(data: bytes, digest: str) -> Node:
+    """What a node's bytes say; `digest` is for the error.
+
+    Raises:
+        Damaged: they are no canonical node.
+    """
+    node = _parse(data, digest)
+    if "parts" in node:
+        return Node([], [_part(line, digest) for line in node["parts"]])
+    return Node(_entries(node, digest), [])
 
 
 def _parse(data: bytes, digest: str) -> dict[str, Any]:
@@ -135,7 +160,7 @@ def _entry(line: dict[str, Any]) -> Entry:
             name, "file", _checked(line["digest"]), 1, _count(line["size"]), _flag(line.get("executable"))
         )
     if kind == "dir":
-        return Entry(name, "dir", _checked(line["digest"]), _count(line["files"]), _count(line["bytes"]))
+        return Entry(name, "dir", _checked(line["digest"]), _count(line["files"]), _count(line.get("bytes", 0)))
     raise ValueError(f"{kind!r} is no kind of entry")
 
 
@@ -146,9 +171,9 @@ def _checked(digest: str) -> str:
     return digest
 
 
-def _digest(line: Any, node: str) -> str:
+def _part(line: Any, node: str) -> Part:
     try:
-        return _checked(line["digest"])
+        return Part(_checked(line["digest"]), _count(line.get("bytes", 0)))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _no_node(node, f"a part is malformed ({error})") from error
 

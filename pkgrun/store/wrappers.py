@@ -64,8 +64,8 @@ class Wrapper:
     def write(self, key: str, data: bytes) -> None:
         self.around(Call("write", key, len(data)), lambda: self.backend.write(key, data))
 
-    def upload(self, key: str | None = None) -> Upload:
-        begun = self.around(Call("upload", key or ""), lambda: self.backend.upload(key))
+    def upload(self, key: str | None = None, size: int | None = None) -> Upload:
+        begun = self.around(Call("upload", key or ""), lambda: self.backend.upload(key, size))
         return WrappedUpload(self, begun)
 
     def flush(self, reused: Collection[str] = ()) -> None:
@@ -116,7 +116,7 @@ class ReadOnly(Wrapper):
     def write(self, key: str, data: bytes) -> None:
         self._refuse(key)
 
-    def upload(self, key: str | None = None) -> Upload:
+    def upload(self, key: str | None = None, size: int | None = None) -> Upload:
         self._refuse(key or "a blob")
 
     def delete(self, key: str) -> None:

@@ -86,7 +86,7 @@ class MemoryBackend:
         with self._place.lock:
             self._place.kept[key] = (bytes(data), time.time())
 
-    def upload(self, key: str | None = None) -> Upload:
+    def upload(self, key: str | None = None, size: int | None = None) -> Upload:
         if key is None and not self.capabilities.rename:
             raise Bug(f"{self.url} cannot rename: a blob's key has to be known when it is begun")
         return MemoryUpload(self, key)

@@ -8,7 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given
 
 from pkgrun.datasets import sources
-from pkgrun.datasets.mount import Mounted, mount
-from pkgrun.errors import DataInvalid, NotFound, PkgrunError
+from pkgrun.datasets.mount import Mounted, Report, Wanted, mount
+from pkgrun.errors import DataInvalid, NotFound, PkgrunError, UsageError
 from pkgrun.store.checkout import checkout
-from pkgrun.store.files import Taken, Watch
+from pkgrun.store.intake import Ingested, ingest
 from pkgrun.store.objects import Hashing, Sink, digest_of
 from pkgrun.store.root import Store, open_store
-from pkgrun.store.trees import ingest
+from pkgrun.store.scan import scan
 from tests import folders
 from tests.folders import File, Folder, Link
 from tests.processes import WRITABLE, apart, open_folder, powerless
@@ -44,10 +44,31 @@ def no_report(done: int, total: int) -> None:
     """Nobody listens."""
 
 
-def mounted(source: Path, target: Path, keep: Sink | None = None) -> Mounted:
-    """Mount into a new folder."""
-    target.mkdir()
-    return mount(sources.find(str(source)), str(target), keep=keep, report=no_report)
+def no_overlay(folder: str) -> str:
+    """Why there is none."""
+    return "this test wants none"
+
+
+def mounted(
+    source: Path,
+    target: Path,
+    keep: Sink | None = None,
+    *,
+    wanted: Wanted = "auto",
+    report: Report = no_report,
+    why_no_overlay: Callable[[str], str | None] = no_overlay,
+) -> Mounted:
+    """Mount into a folder, but not by overlay."""
+    target.mkdir(exist_ok=True)
+    found = sources.find(str(source))
+    sink = keep or Hashing()
+    return mount(found, str(target), wanted=wanted, no_overlay=why_no_overlay, sink=sink, report=report)
+
+
+def content(got: Mounted) -> Ingested:
+    """What a copy is found to be."""
+    assert got.content is not None
+    return got.content
 
 
 @pytest.fixture
@@ -64,28 +85,77 @@ def test_what_is_mounted_is_the_dataset(folder: Folder) -> None:
         folders.make(folder, os.fsencode(root) + b"/source")
         got = mounted(Path(root, "source"), Path(root, "data"))
         assert folders.look(os.fsencode(root) + b"/data") == folder
-        assert got.content == ingest(f"{root}/source", Hashing())
+        assert content(got) == ingest(f"{root}/source", Hashing())
+        assert got.laid is not None
+        assert got.laid.content == scan(f"{root}/data").content
         assert folders.look(os.fsencode(root) + b"/source") == folder
 
 
 def test_a_dataset_with_everything(source: Path, tmp_path: Path) -> None:
     got = mounted(source, tmp_path / "data")
     assert folders.look(os.fsencode(tmp_path / "data")) == PLAIN
-    assert got.content.unstable == ()
-    assert got.content.tree.files == 7
+    assert (got.method, got.unstable) == ("copy", ())
+    assert content(got).unstable == ()
+    assert content(got).tree.files == 7
 
 
-def test_no_dataset_is_an_empty_folder(tmp_path: Path) -> None:
-    got = mount(None, str(tmp_path), report=no_report)
-    assert (got.content.tree.files, got.content.tree.digest) == (0, digest_of(b'{"entries":[]}'))
-    assert not list(tmp_path.iterdir())
+def test_an_empty_dataset_is_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    got = mounted(tmp_path / "source", tmp_path / "data")
+    assert (content(got).tree.files, content(got).tree.digest) == (0, digest_of(b'{"entries":[]}'))
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_an_overlay_takes_no_look_at_the_dataset(source: Path, tmp_path: Path) -> None:
+    """Not even at a socket in it: that is for whoever hashes it, beside the code."""
+    asked: list[str] = []
+    _socket(source / "socket")
+    for wanted in ("auto", "overlay"):
+        got = mounted(
+            source, tmp_path / wanted, wanted=wanted, why_no_overlay=lambda folder: asked.append(folder)
+        )
+        assert got == Mounted("overlay")
+        assert not list((tmp_path / wanted).iterdir())
+    assert asked == [str(source)] * 2
+
+
+def test_only_the_way_that_is_wanted_is_taken(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match="source cannot be mounted by overlay: this test wants none"
+    ) as caught:
+        mounted(source, tmp_path / "data", wanted="overlay")
+    assert caught.value.hint == "--mount auto takes another way"
+    assert not list((tmp_path / "data").iterdir())
+    got = mounted(source, tmp_path / "copy", wanted="copy", why_no_overlay=lambda folder: None)
+    assert got.method == "copy"
+
+
+def test_a_single_file_cannot_be_under_an_overlay(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the dataset is a single file"):
+        mounted(source / "rows.csv", tmp_path / "data", wanted="overlay", why_no_overlay=lambda folder: None)
+    got = mounted(source / "rows.csv", tmp_path / "data", why_no_overlay=lambda folder: None)
+    assert got.method in {"copy", "reflink"}
+
+
+def test_a_disk_that_does_not_clone_says_so(source: Path, tmp_path: Path) -> None:
+    if (
+        shutil.which("findmnt")
+        and b"xfs"
+        in subprocess.run(
+            ["findmnt", "-no", "FSTYPE", "-T", tmp_path], capture_output=True, check=False
+        ).stdout
+    ):
+        pytest.skip("the disk of the tests clones")
+    with pytest.raises(UsageError, match="does not share blocks with it") as caught:
+        mounted(source, tmp_path / "data", wanted="reflink")
+    assert caught.value.hint == "--mount auto takes another way"
 
 
 def test_a_single_file(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_bytes(b"1,2")
     got = mounted(tmp_path / "rows.csv", tmp_path / "data")
     assert folders.look(os.fsencode(tmp_path / "data")) == {b"rows.csv": File(b"1,2")}
-    assert got.content == ingest(str(tmp_path / "data"), Hashing())
+    assert content(got) == ingest(str(tmp_path / "data"), Hashing())
 
 
 def test_the_source_is_out_of_reach(source: Path, tmp_path: Path) -> None:
@@ -155,29 +225,28 @@ def test_a_snapshot_is_kept_besides(source: Path, tmp_path: Path, store: Store) 
     store.objects.flush()
     shutil.rmtree(source)
     (tmp_path / "out").mkdir()
-    checkout(store.objects, got.content.tree.digest, str(tmp_path / "out"))
+    checkout(store.objects, content(got).tree.digest, str(tmp_path / "out"))
     assert folders.look(os.fsencode(tmp_path / "out")) == PLAIN
 
 
 def test_nothing_is_kept_unless_asked(source: Path, tmp_path: Path, store: Store) -> None:
     mounted(source, tmp_path / "data")
-    assert list(store.backend.list("objects")) == []
+    assert list(store.backend.list("objects")) == list(store.backend.list("packs")) == []
 
 
 def test_progress_reaches_the_whole(source: Path, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    (tmp_path / "data").mkdir()
-    mount(sources.find(str(source)), str(tmp_path / "data"), report=lambda *now: told.append(now))
+    mounted(source, tmp_path / "data", report=lambda *now: told.append(now))
     size = sum(len(one.data) for one in folders.flat(PLAIN).values() if isinstance(one, File))
     assert max(told) == (size, size)
-    assert len(told) == 7
+    assert {total for _, total in told} == {size}
 
 
 def test_what_is_there_is_never_overwritten(source: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "rows.csv").symlink_to(source / "tool")
     with pytest.raises(PkgrunError, match=r"rows\.csv"):
-        mount(sources.find(str(source)), str(tmp_path / "data"), report=no_report)
+        mounted(source, tmp_path / "data")
     assert (source / "tool").read_bytes() == b"#!/bin/sh"
 
 
@@ -220,8 +289,7 @@ def test_what_may_not_be_read_is_named() -> None:
         os.chmod(os.path.join(path, "closed"), 0o000)
         os.mkdir(os.path.join(root, "data"))
         os.chmod(os.path.join(root, "data"), WRITABLE)
-        found = sources.find(os.path.join(root, "source"))
-        answer = powerless(lambda: mount(found, f"{root}/data", report=no_report))
+        answer = powerless(lambda: mounted(Path(root, "source"), Path(root, "data")))
     assert answer == ("permission", f"{path}/closed: Permission denied")
 
 
@@ -233,7 +301,7 @@ def test_a_deep_dataset(tmp_path: Path) -> None:
         path.mkdir()
     (path / "x").write_bytes(b"x")
     got = mounted(tmp_path / "source", tmp_path / "data")
-    assert got.content == ingest(str(tmp_path / "source"), Hashing())
+    assert content(got) == ingest(str(tmp_path / "source"), Hashing())
 
 
 def test_a_path_that_is_too_long_is_named(tmp_path: Path) -> None:
@@ -259,25 +327,22 @@ def _long(folder: Path) -> Path:
 
 
 class Meddling:
-    """A sink that does something to the source when it is given the first file."""
+    """A sink that does something to the source when it is given the first files."""
 
-    def __init__(self, inner: Sink, meddle: Any) -> None:
-        self._inner, self._meddle = inner, meddle
+    def __init__(self, inner: Sink, meddle: Callable[[], object]) -> None:
+        self._inner, self._meddle = inner, [meddle]
+        self.take, self.node, self.holds = inner.take, inner.node, inner.holds
 
-    def take(self, path: str, watch: Watch | None = None, *, known: bool = False) -> Taken:
-        if self._meddle:
-            self._meddle()
-            self._meddle = None
-        return self._inner.take(path, watch)
-
-    def put(self, data: bytes) -> Any:
-        return self._inner.put(data)
+    def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
+        while self._meddle:
+            self._meddle.pop()()
+        self._inner.keep(blobs)
 
 
 def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    for number in range(10):  # fewer than a thread takes at once: in order
+    for number in range(5000):  # far more than all threads take at once
         (source / str(number)).write_bytes(b"x")
     last = [entry.name for entry in os.scandir(source)][-1]
     meddling = Meddling(Hashing(), (source / last).unlink)
@@ -288,7 +353,7 @@ def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
 def test_a_file_that_turns_into_something_else(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    for number in range(10):
+    for number in range(5000):
         (source / str(number)).write_bytes(b"x")
     last = [entry.name for entry in os.scandir(source)][-1]
 
@@ -304,16 +369,17 @@ def test_the_digest_is_of_what_was_given(tmp_path: Path, store: Store) -> None:
     """The source changes when all was looked at and not all is copied: the copy, its digest and the snapshot agree."""
     source = tmp_path / "source"
     source.mkdir()
-    for number in range(10):
+    for number in range(5000):
         (source / str(number)).write_bytes(b"old")
     last = [entry.name for entry in os.scandir(source)][-1]
     meddling = Meddling(store.objects, lambda: (source / last).write_bytes(b"newer"))
     got = mounted(source, tmp_path / "data", keep=meddling)
     store.objects.flush()
     assert (tmp_path / "data" / last).read_bytes() == b"newer"
-    assert got.content.tree == ingest(str(tmp_path / "data"), Hashing()).tree
+    assert (got.unstable, content(got).unstable) == ((last,), (last,))
+    assert content(got).tree == ingest(str(tmp_path / "data"), Hashing()).tree
     (tmp_path / "out").mkdir()
-    checkout(store.objects, got.content.tree.digest, str(tmp_path / "out"))
+    checkout(store.objects, content(got).tree.digest, str(tmp_path / "out"))
     assert (tmp_path / "out" / last).read_bytes() == b"newer"
 
 
@@ -361,14 +427,19 @@ def test_a_clone_is_as_good_as_a_copy(cloning_disk: Path) -> None:
     before = snapshot(source)
     store = open_store(str(cloning_disk / "store"), create=True)
     got = mounted(source, cloning_disk / "data", keep=store.objects)
-    assert got.method == "reflink"
-    assert got.content == ingest(str(source), Hashing())
+    assert (got.method, got.content, got.unstable) == ("reflink", None, ())
+    assert got.source is not None
+    assert got.laid is not None
+    assert got.source.content == scan(str(source)).content
+    assert got.laid.content == scan(str(cloning_disk / "data")).content
+    digest = ingest(str(source), store.objects).tree.digest
+    assert ingest(str(cloning_disk / "data"), Hashing()).tree.digest == digest
     assert folders.look(os.fsencode(cloning_disk / "data")) == PLAIN
     spoil(cloning_disk / "data")
     assert snapshot(source) == before
     store.objects.flush()
     (cloning_disk / "out").mkdir()
-    checkout(store.objects, got.content.tree.digest, str(cloning_disk / "out"))
+    checkout(store.objects, digest, str(cloning_disk / "out"))
     assert folders.look(os.fsencode(cloning_disk / "out")) == PLAIN
 
 

@@ -17,8 +17,8 @@ def test_a_folder(tmp_path: Path) -> None:
     (tmp_path / "data" / "deep" / "rows.csv").write_bytes(b"1,2")
     found = sources.find(str(tmp_path / "data"))
     assert (found.path, found.folder, found.label) == (str(tmp_path / "data"), True, str(tmp_path / "data"))
-    listing, paths = sources.listing(found)
-    assert paths == [f"{tmp_path}/data/deep/rows.csv"]
+    listing = sources.listing(found)
+    assert (listing.root, listing.folders) == (str(tmp_path / "data"), ["", "deep"])
     assert (listing.files[0].path, listing.files[0].size) == ("deep/rows.csv", 3)
 
 
@@ -28,9 +28,8 @@ def test_a_file_keeps_its_name(tmp_path: Path) -> None:
     path.chmod(0o700)
     found = sources.find(str(path))
     assert (found.name, found.folder) == ("rows.csv", False)
-    listing, paths = sources.listing(found)
-    assert paths == [str(path)]
-    assert listing.folders == [""]
+    listing = sources.listing(found)
+    assert (listing.folders, listing.content[0].place(0)) == ([""], str(path))
     assert (listing.files[0].path, listing.files[0].executable, listing.files[0].size) == (
         "rows.csv",
         True,
@@ -68,11 +67,10 @@ def test_a_name_that_is_no_text_can_be_told(tmp_path: Path) -> None:
     assert found.label == f"{tmp_path}/\\xff.csv"
 
 
-@pytest.mark.parametrize("path", ["", "a\0b", "s3://user:secret@bucket/x", "https://example.com/x.csv"])
+@pytest.mark.parametrize("path", ["", "a\0b"])
 def test_what_is_no_path(path: str) -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError, match="is no path of a dataset"):
         sources.find(path)
-    assert "secret" not in str(caught.value)
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from pkgrun import RunRecord
+from pkgrun.store.root import open_store
+from tests.store.blobs import lacking
 
 from .lab import SCRIPT, Lab, chain_is_intact, minors, processes, until
 
@@ -59,17 +61,17 @@ DIES_AT_CALL = """
     from pkgrun.store.root import Store, open_store
 
     class Mortal:
-        # Wraps a backend; the process dies before, or just after, the k-th call of its writing methods.
+        # Wraps a backend, or an upload of it; the process dies before, or just after, the k-th call that writes.
 
-        def __init__(self, backend, at, after, calls):
-            self._backend, self._at, self._after, self._calls = backend, at, after, calls
+        def __init__(self, inner, at, after, calls, writing=("create", "write", "delete", "flush", "upload")):
+            self._inner, self._at, self._after, self._calls, self._writing = inner, at, after, calls, writing
 
         def apart(self):
-            return Mortal(self._backend.apart(), self._at, self._after, self._calls)
+            return Mortal(self._inner.apart(), self._at, self._after, self._calls)
 
         def __getattr__(self, name):
-            value = getattr(self._backend, name)
-            if name not in {"create", "write", "delete", "flush", "upload"}:
+            value = getattr(self._inner, name)
+            if name not in self._writing:
                 return value
 
             def call(*arguments, **more):
@@ -80,6 +82,8 @@ DIES_AT_CALL = """
                 answer = value(*arguments, **more)
                 if dying:
                     os.kill(os.getpid(), signal.SIGKILL)
+                if name == "upload":
+                    return Mortal(answer, self._at, self._after, self._calls, ("write", "publish", "discard"))
                 return answer
 
             return call
@@ -87,7 +91,7 @@ DIES_AT_CALL = """
     store = open_store(sys.argv[1], create=False)
     mortal = Mortal(store.backend, int(sys.argv[3]), sys.argv[4] == "after", [])
     workspace = pkgrun.Workspace(Store(mortal, Objects(mortal), store.id))
-    workspace.train("p@1.0", data=sys.argv[2], environment="current").wait()
+    workspace.train("p@1.0", data=sys.argv[2], environment="current", save_training_data=True).wait()
 """
 
 
@@ -97,6 +101,7 @@ def prepared(lab: Lab) -> Path:
     data = lab.folder / "dataset"
     data.mkdir(exist_ok=True)
     (data / "rows.csv").write_text("a,b\n")
+    (data / "large.csv").write_bytes(b"1,2\n" * (1 << 18))
     return data
 
 
@@ -113,6 +118,7 @@ def in_order(lab: Lab, data: Path, *, before: int) -> RunRecord:
     assert minors(lab.store, "p") == list(range(before + decided + 2))
     assert chain_is_intact(lab.store, "p", 1)
     assert lab.leftovers() == []
+    assert lacking(open_store(str(lab.store), create=False)) == set()
 
     results = json.loads((lab.store / "runs" / dead.run / "_results.json").read_text())
     assert results["run_summary"]["outputs"]["version"] == (str(dead.version) if decided else None)

@@ -213,7 +213,7 @@ def test_row_5_a_file_that_vanishes(scene: Scene) -> None:
             for file in data.glob("f1*"):
                 file.unlink(missing_ok=True)
 
-    ended = scene.train(data=data, observer=observer)
+    ended = scene.train(data=data, observer=observer, mount="copy")
     assert ended.error is not None
     assert ended.error.kind == "not-found"
     assert "vanished while it was read" in ended.error.message
@@ -221,7 +221,8 @@ def test_row_5_a_file_that_vanishes(scene: Scene) -> None:
     scene.goes_on()
 
 
-def test_row_5_a_file_that_changes_is_told(scene: Scene) -> None:
+@pytest.mark.parametrize("mount", ["auto", "copy"])
+def test_row_5_a_file_that_changes_is_told(scene: Scene, mount: str) -> None:
     scene.added()
     data = _folder(scene)
     big = data / "big"
@@ -237,7 +238,7 @@ def test_row_5_a_file_that_changes_is_told(scene: Scene) -> None:
     thread = threading.Thread(target=grow)
     thread.start()
     try:
-        ended = scene.train(data=data)
+        ended = scene.train(data=data, mount=mount)
     finally:
         stop.set()
         thread.join()
@@ -245,9 +246,12 @@ def test_row_5_a_file_that_changes_is_told(scene: Scene) -> None:
     assert ended.error is None
     assert facts is not None
     assert facts.data is not None
-    if facts.data.mount == "copy":
-        assert facts.data.unstable.names == ("big",)
-        assert any("changed while they were copied" in warning for warning in facts.warnings)
+    assert facts.data.unstable.names == ("big",)
+    assert facts.data.attested == (facts.data.mount == "copy")
+    said = (
+        "changed while they were copied" if facts.data.mount == "copy" else "changed while the code ran on it"
+    )
+    assert any(said in warning for warning in facts.warnings)
 
 
 def test_row_5_the_source_is_never_written(scene: Scene) -> None:

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+import pkgrun
 from pkgrun.errors import Damaged, PkgrunError
+from pkgrun.store.root import open_store
 from tests.hostile.scene import Scene, tree
+from tests.store.blobs import file_of
 
 POINTERS = [
     "../../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "https://host/x", "sha256:../../x", "sha256:" + "G" * 64,
@@ -327,7 +330,8 @@ def test_row_2_a_log_that_is_no_log(scene: Scene) -> None:
 def test_row_2_strangers_in_the_store_are_passed_over(scene: Scene) -> None:
     run = trained(scene)
     for name in ("runs/lost+found", "runs/" + run[:-1], "runs/" + run[:-1] + "\n", "packages/@eaDir", "packages/..x",
-                 "packages/empty", "runs/00000000-0000-7000-8000-000000000000", "keys/x", "objects/zz"):  # fmt: skip
+                 "packages/empty", "runs/00000000-0000-7000-8000-000000000000", "keys/x", "objects/zz",
+                 "packs/zz", "packs/" + "a" * 64, "packs/" + "A" * 64 + ".pack", "datasets/@eaDir"):  # fmt: skip
         (scene.store / name).mkdir(exist_ok=True, parents=True)
     (scene.store / "runs/Thumbs.db").write_text("x")
     (scene.store / "packages/x.txt").write_text("x")
@@ -339,7 +343,7 @@ def test_row_2_strangers_in_the_store_are_passed_over(scene: Scene) -> None:
 
 def test_row_2_a_store_whose_folders_lie_elsewhere_is_one_all_the_same(scene: Scene) -> None:
     trained(scene)
-    for name in ("objects", "runs", "packages"):
+    for name in ("objects", "packs", "runs", "packages"):
         elsewhere = scene.root / "disk" / name
         elsewhere.parent.mkdir(exist_ok=True)
         (scene.store / name).rename(elsewhere)
@@ -351,13 +355,20 @@ def test_row_2_a_store_whose_folders_lie_elsewhere_is_one_all_the_same(scene: Sc
 def test_row_2_a_link_for_an_object_is_read_by_its_content(scene: Scene) -> None:
     trained(scene)
     digest = scene.workspace.version("pack@1.1").tree.digest.removeprefix("sha256:")
-    file = scene.store / "objects" / digest[:2] / digest
+    file = file_of(open_store(str(scene.store), create=False), f"sha256:{digest}")
+    assert file.suffix == ".pack"
     file.unlink()
-    file.symlink_to("/etc/passwd")
-    with pytest.raises(Damaged, match=digest):
-        list(scene.workspace.files("pack@1.1"))
-    file.unlink()
-    os.mkfifo(file)
-    with pytest.raises(Damaged, match=digest):
-        list(scene.workspace.files("pack@1.1"))
+    for replace in (lambda: file.symlink_to("/etc/passwd"), lambda: os.mkfifo(file), file.mkdir):
+        replace()
+        with pytest.raises(Damaged, match=digest):
+            list(pkgrun.open(scene.store).files("pack@1.1"))
+        file.rmdir() if file.is_dir() else file.unlink()
+    large = hashlib.sha256(b"x" * (1 << 20)).hexdigest()
+    alone = scene.store / "objects" / large[:2] / large
+    alone.parent.mkdir(parents=True, exist_ok=True)
+    for replace in (lambda: alone.symlink_to("/etc/passwd"), lambda: os.mkfifo(alone), alone.mkdir):
+        replace()
+        with pytest.raises(Damaged, match=large):
+            list(open_store(str(scene.store), create=False).objects.stream(f"sha256:{large}"))
+        alone.rmdir() if alone.is_dir() else alone.unlink()
     assert "passwd" not in tree(scene.root / "home")

@@ -20,6 +20,7 @@ from pkgrun.store.objects import digest_of, key_of
 from pkgrun.store.root import Store, open_store
 from tests import examples
 from tests.schemas import FOLDER, written
+from tests.store.blobs import blobs
 
 KINDS = sorted(STORED)
 SCHEMAS = {kind: Draft202012Validator(schema(kind)) for kind in KINDS}
@@ -34,6 +35,7 @@ KEYS = {
     rf"{_RUN}/run\.json": "run",
     rf"{_RUN}/_results\.json": "results",
     r"keys/[0-9a-f]{64}/[0-9]{8}\.json": "key",
+    r"datasets/[^/]+/[0-9]{8}\.json": "dataset",
 }
 
 
@@ -195,6 +197,9 @@ def used(tmp_path: Path, cache: Path) -> Store:
         workspace.train("tiny", data=data, env={"fail": "1"}, environment="current").wait()
     (package / "main.py").write_text(MAIN + "\n")
     workspace.add(package)
+    for content in ("1,2\n", "3,4\n"):
+        (data / "rows.csv").write_text(content)
+        workspace.datasets.add("rows", data)
     return open_store(workspace.url, create=False)
 
 
@@ -202,7 +207,7 @@ def test_a_real_store_keeps_to_them(used: Store) -> None:
     root, seen = Path(used.url), set()
     for path in root.rglob("*"):
         key = str(path.relative_to(root))
-        if path.is_dir() or key.startswith("objects/"):
+        if path.is_dir() or key.startswith(("objects/", "packs/")):
             continue
         kind = next((kind for pattern, kind in KEYS.items() if re.fullmatch(pattern, key)), None)
         assert kind, f"{key} is not described"
@@ -235,11 +240,18 @@ def test_every_node_of_a_real_store_keeps_to_them(used: Store) -> None:
 
 
 def test_every_object_has_the_digest_that_it_is_called_by(used: Store) -> None:
-    """As anybody can check with sha256sum; and nothing else lies there."""
+    """As anybody can check with sha256sum; nothing else lies there, and all that is named is there."""
     for path in Path(used.url, "objects").rglob("*"):
         if path.is_file():
             digest = digest_of(path.read_bytes())
             assert path == Path(used.url, key_of(digest))
+    assert {path.suffix for path in Path(used.url, "packs").iterdir()} == {".pack"}
+    there = blobs(used)  # each is checked
+    for root in roots(used):
+        assert {
+            root,
+            *(one.digest for _, one in trees.walk(used.objects, root) if one.digest),
+        } <= there.keys()
 
 
 def test_every_version_holds_the_digest_of_the_one_before(used: Store) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import orjson
 
 from pkgrun.records import Blob
 from pkgrun.store import packs
@@ -22,7 +24,7 @@ def holds_packs(store: Store) -> list[Path]:
 
 def contents(store: Store) -> dict[str, list[Part]]:
     """What each pack holds, by the pack's name."""
-    return {path.stem: list(packs.parts_of(store.backend, path.stem)) for path in holds_packs(store)}
+    return {path.stem: packs.parts_of(store.backend, path.stem) for path in holds_packs(store)}
 
 
 def blobs(store: Store) -> dict[str, bytes]:
@@ -38,6 +40,22 @@ def blobs(store: Store) -> dict[str, bytes]:
     for digest, data in found.items():
         assert digest_of(data) == digest
     return found
+
+
+def nodes(found: Mapping[str, bytes]) -> dict[str, set[str]]:
+    """The directories among some blobs, with what each refers to."""
+    result = {}
+    for digest, data in found.items():
+        if data.startswith((b'{"entries":', b'{"parts":')):
+            lines = next(iter(orjson.loads(data).values()))
+            result[digest] = {line["digest"] for line in lines if "digest" in line}
+    return result
+
+
+def lacking(store: Store) -> set[str]:
+    """What some directory of the store refers to and the store lacks: never anything, whatever died when."""
+    found = blobs(store)
+    return {digest for below in nodes(found).values() for digest in below} - found.keys()
 
 
 def pack_of(backend: Backend, digest: str) -> tuple[str, Part] | None:
@@ -104,6 +122,6 @@ DAMAGE: dict[str, Callable[[Store, str], None]] = {
     "deleted": _of_the_file(Path.unlink),
     "without its folder": _of_the_file(lambda path: shutil.rmtree(path.parent)),
     "flipped at its end": _of_the_file(lambda path: flip(path, -1)),
-    "flipped before its end": _of_the_file(lambda path: flip(path, -60)),
+    "flipped before its end": _of_the_file(lambda path: flip(path, -min(60, path.stat().st_size))),
 }
 """What a disk, or a person, may do to a blob: to its own bytes, or to the file that it lies in."""

@@ -203,28 +203,51 @@ def test_the_same_blob_twice_is_kept_once(backend: LocalBackend, tmp_path: Path)
     assert files(tmp_path) == {KEY}
 
 
-def test_flush_syncs_what_others_published(backend: LocalBackend, tmp_path: Path) -> None:
+def test_a_blob_is_visible_once_it_is_published(backend: LocalBackend, tmp_path: Path) -> None:
+    """Whole, and before any flush: another operation may use it, and syncs its folder itself."""
     upload = LocalBackend(tmp_path).upload()
+    upload.write(b"some bytes")
+    assert backend.stat(KEY) is None
     upload.publish(KEY)
-    with pytest.raises(NotFound):  # the folder is not there: nothing was published
+    assert backend.read(KEY) == b"some bytes"
+    backend.flush({KEY})
+
+
+def test_flush_syncs_the_folders_of_what_is_reused(backend: LocalBackend, tmp_path: Path) -> None:
+    """A folder that is missing is missed, so it was looked for."""
+    LocalBackend(tmp_path).upload().publish(KEY)
+    backend.flush({KEY})
+    (tmp_path / KEY).unlink()
+    (tmp_path / KEY).parent.rmdir()
+    with pytest.raises(NotFound):
         backend.flush({KEY})
 
 
-def test_many_blobs_do_not_pile_up(backend: LocalBackend, tmp_path: Path) -> None:
+def test_no_temporary_name_is_left_by_many_blobs(backend: LocalBackend, tmp_path: Path) -> None:
     for number in range(2001):
         backend.upload().publish(f"objects/{number % 256:02x}/{number}")
     assert len(files(tmp_path)) == 2001
-    assert sum(not os.path.basename(name).startswith(".") for name in files(tmp_path)) == 2000
+    assert not any(os.path.basename(name).startswith(".") for name in files(tmp_path))
 
 
-def test_after_a_flush_that_failed_none_succeeds(backend: LocalBackend, tmp_path: Path) -> None:
-    backend.upload().publish(KEY)
-    (hidden,) = (tmp_path / "objects").iterdir()
-    hidden.unlink()
-    with pytest.raises(NotFound):
-        backend.flush()
-    with pytest.raises(Temporary, match="an earlier write failed"):
-        backend.flush()
+@pytest.mark.parametrize("failing", ["the flush", "a publication"])
+def test_after_a_write_that_failed_none_succeeds(backend: LocalBackend, tmp_path: Path, failing: str) -> None:
+    """What was written before may be lost; a second fsync would not say so."""
+    upload, other = backend.upload(), backend.upload()
+    if failing == "the flush":
+        upload.publish(KEY)
+        (tmp_path / KEY).unlink()
+        (tmp_path / KEY).parent.rmdir()
+        with pytest.raises(NotFound):
+            backend.flush()
+    else:
+        (tmp_path / "objects" / "aa").write_bytes(b"a file where a folder is to be")
+        with pytest.raises((NotFound, Temporary)):
+            upload.publish(KEY)
+    for work in (backend.flush, lambda: other.publish("objects/bb/x")):
+        with pytest.raises(Temporary, match="an earlier write failed"):
+            work()
+    assert not any(os.path.basename(name).startswith(".") for name in files(tmp_path))
 
 
 # ---------------------------------------------------------------------- refusals
@@ -261,16 +284,16 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
         backend, kinds = LocalBackend(tmp_path), []
         upload = backend.upload()
+        upload.write(b"x" * 100)
         for work in (
             lambda: backend.create("a.json", b"x" * 100),
             lambda: backend.write("b.json", b"x" * 100),
-            lambda: upload.write(b"x" * 100),
+            lambda: upload.publish(KEY),
         ):
             try:
                 work()
             except Temporary as error:
                 kinds.append(error.kind)
-        upload.discard()
         return kinds
 
     assert apart(full) == ["temporary"] * 3

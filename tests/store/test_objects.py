@@ -6,7 +6,6 @@ import hashlib
 import os
 import resource
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from pkgrun.store.files import shown, take
 from pkgrun.store.objects import SMALL, Hashing, Objects, Sink, digest_of, key_of
 from pkgrun.store.root import Store, open_store
 from tests.processes import apart, open_folder, powerless
+from tests.store.blobs import DAMAGE, blobs, file_of, holds_packs, pack_of
 
 HELLO = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 SIZES = (0, 1, SMALL - 1, SMALL, SMALL + 1, 3 * SMALL + 7)
@@ -26,10 +26,6 @@ SIZES = (0, 1, SMALL - 1, SMALL, SMALL + 1, 3 * SMALL + 7)
 def hidden(store: Store) -> list[Path]:
     """Temporary files that are left."""
     return list(Path(store.url).rglob(".*"))
-
-
-def place(store: Store, digest: str) -> Path:
-    return Path(store.url, key_of(digest))
 
 
 def test_a_digest_is_what_sha256sum_says() -> None:
@@ -52,10 +48,28 @@ def test_a_file_comes_back(store: Store, tmp_path: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize("sink", ["store", "hash"])
-def test_put_says_what_it_kept(store: Store, sink: str) -> None:
+def test_a_sink_says_what_a_directory_is_called(store: Store, sink: str) -> None:
     into: Sink = store.objects if sink == "store" else Hashing()
-    blob = into.put(b"hello")
+    blob = into.node(b"hello")
     assert (blob.digest, blob.bytes) == (HELLO, 5)
+    assert store.objects.put(b"hello") == blob
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_small_blobs_lie_in_packs_and_large_ones_alone(store: Store, size: int) -> None:
+    blob = store.objects.put(os.urandom(size))
+    store.objects.flush()
+    alone = Path(store.url, key_of(blob.digest)).exists()
+    assert alone == (size >= SMALL)
+    assert (pack_of(store.backend, blob.digest) is None) == alone
+
+
+def test_what_is_not_flushed_yet_can_be_read_here(store: Store) -> None:
+    small, large = (store.objects.put(os.urandom(size)) for size in (5, SMALL))
+    for blob in (small, large):
+        assert digest_of(store.objects.read(blob.digest)) == blob.digest
+        assert store.objects.holds(blob.digest, blob.bytes)
+    assert holds_packs(store) == []
 
 
 def test_the_same_content_is_kept_once(store: Store, tmp_path: Path) -> None:
@@ -64,29 +78,13 @@ def test_the_same_content_is_kept_once(store: Store, tmp_path: Path) -> None:
         objects.put(b"hello")
         objects.take(str(tmp_path / "big"))
         objects.flush()
+    assert len(blobs(store)) == 2
     kept = [path for path in Path(store.url, "objects").rglob("*") if path.is_file()]
-    assert len(kept) == 2
+    assert (len(kept), len(holds_packs(store))) == (1, 1)
     assert hidden(store) == []
 
 
 # ---------------------------------------------------------------------- damage
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-
-
-DAMAGE: dict[str, Callable[[Path], object]] = {
-    "flipped": flip,
-    "truncated": lambda path: os.truncate(path, path.stat().st_size - 1),
-    "emptied": lambda path: os.truncate(path, 0),
-    "longer": lambda path: path.write_bytes(path.read_bytes() + b"\n"),
-    "deleted": Path.unlink,
-    "without its folder": lambda path: shutil.rmtree(path.parent),
-    "another's": lambda path: path.write_bytes(b"y" * path.stat().st_size),
-}
 
 
 @pytest.mark.parametrize("size", [5, SMALL + 5])
@@ -95,11 +93,15 @@ def test_damage_is_named(store: Store, tmp_path: Path, damage: str, size: int) -
     (tmp_path / "file").write_bytes(b"x" * size)
     digest = store.objects.take(str(tmp_path / "file")).digest
     store.objects.flush()
-    DAMAGE[damage](place(store, digest))
-    for read in (store.objects.read, lambda digest: list(store.objects.stream(digest))):
+    file = file_of(store, digest)
+    DAMAGE[damage](store, digest)
+    again = open_store(store.url, create=False).objects
+    for read in (again.read, lambda digest: list(again.stream(digest))):
         with pytest.raises(Damaged, match=digest) as caught:
             read(digest)
         assert "restore" in str(caught.value.hint)
+        if file.exists():
+            assert str(file.relative_to(store.url)) in caught.value.message
 
 
 # ---------------------------------------------------------------------- reading files
@@ -165,7 +167,7 @@ def test_what_a_watcher_flags_is_not_kept(store: Store, tmp_path: Path, size: in
     assert taken.flagged
     assert taken.digest == digest_of(path.read_bytes())
     store.objects.flush()
-    assert not place(store, taken.digest).exists()
+    assert blobs(store) == {}
     assert hidden(store) == []
 
 
@@ -184,13 +186,18 @@ def test_a_watcher_that_fails_leaves_nothing(store: Store, tmp_path: Path, size:
 # ---------------------------------------------------------------------- a full disk
 
 
-@pytest.mark.parametrize("size", [100_000, SMALL + 10])
+@pytest.mark.parametrize("size", [100_000, SMALL + 10, 3 * SMALL])
 def test_a_full_disk_leaves_nothing(store: Store, tmp_path: Path, size: int) -> None:
     (tmp_path / "file").write_bytes(b"x" * size)
 
     def full() -> str:
         resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-        store.objects.take(str(tmp_path / "file"))
+        data = (tmp_path / "file").read_bytes()
+        if size < SMALL:
+            store.objects.put(data)
+        else:
+            store.objects.take(str(tmp_path / "file"))
+        store.objects.flush()
         return "kept"
 
     kind, message = apart(full)
@@ -205,7 +212,6 @@ def test_an_object_that_was_there_already_is_synced_too(tmp_path: Path) -> None:
     digest = first.objects.put(b"hello").digest
     first.objects.flush()
     assert second.objects.put(b"hello").digest == digest
-    place(first, digest).unlink()
-    place(first, digest).parent.rmdir()
+    shutil.rmtree(file_of(first, digest).parent)
     with pytest.raises(NotFound):  # its folder is synced, and so is missed
         second.objects.flush()

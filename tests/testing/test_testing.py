@@ -184,7 +184,7 @@ class Whole(MemoryBackend):
 class Hasty(MemoryBackend):
     """Shows blobs while they are written."""
 
-    def upload(self, key: str | None = None) -> Upload:
+    def upload(self, key: str | None = None, size: int | None = None) -> Upload:
         self.write(key or "objects/unknown", b"")
         return super().upload(key)
 
