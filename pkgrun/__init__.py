@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pkgrun.runs.handle import Run, RunResult
     from pkgrun.runs.registering import Registered
     from pkgrun.workspace import Workspace, open
+    from pkgrun.workspace.stores import copy_store
 
 _HOMES = {
     "PkgrunError": "errors",
@@ -59,6 +60,7 @@ _HOMES = {
     "Registered": "runs.registering",
     "Workspace": "workspace",
     "open": "workspace",
+    "copy_store": "workspace.stores",
 }
 
 __all__ = [
@@ -79,6 +81,7 @@ __all__ = [
     "Workspace",
     "__version__",
     "check",
+    "copy_store",
     "open",
 ]
 

@@ -86,6 +86,7 @@ DATASET = DatasetEntry(
     tags={"stage": "test"},
     created=NOW,
 )
+COPY = CopyRequest(source="other", store=RUN)
 SHARE = Share(copied=1, there=2)
 COPIED = Copied(versions=SHARE, datasets=SHARE, runs=SHARE, open=1, files=2, bytes=3, records=TREE)
 REQUEST = TrainingRequest(
@@ -155,7 +156,7 @@ FULL: dict[str, Record] = {
         import_=ImportRequest(source="packages/churn", tree=TREE),
         dataset="rows",
         registration=DatasetRequest(source="data/rows"),
-        copy_=CopyRequest(source="other", store=RUN),
+        copy_=COPY,
     ),
     "outcome": Outcome(
         run=RUN,
@@ -187,6 +188,8 @@ FULL: dict[str, Record] = {
         input=TREE,
         output=TREE,
         git=GIT,
+        source=COPY,
+        copied=COPIED,
         error=ERROR,
         facts=FACTS,
     ),

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from pkgrun.cli import text
+from pkgrun.cli.pace import Rate, amount, quantity
 from pkgrun.observe import Event, Log, Notice, Phase, Progress
 
 if TYPE_CHECKING:
@@ -209,52 +210,10 @@ class Picture(Silent):
             return []
         told = Text(amount(work), style="dim")
         if per_second := self._rate.of(time.monotonic()):
-            told.append(f"  {_quantity(per_second, work.unit)}/s")
+            told.append(f"  {quantity(per_second, work.unit)}/s")
         if self._console.width >= _WIDE and work.label not in {phase, "data"}:
             told.append(f"  {text.line(work.label)}")
         told.no_wrap, told.overflow = True, "ellipsis"
         width = 24 if self._console.width >= _WIDE else 12
         bar = ProgressBar(total=work.total, completed=work.done, width=width) if work.total else Text("")
         return [bar, told]
-
-
-class Rate:
-    """How fast work goes: over the last seconds, since the beginning tells little of a transfer that has stalled."""
-
-    _SPAN = 5.0
-
-    def __init__(self) -> None:
-        self._label = ""
-        self._points: deque[tuple[float, int]] = deque()
-
-    def count(self, work: Progress, at: float) -> None:
-        """So much is done at a time; other work begins anew."""
-        if work.label != self._label:
-            self._label, self._points = work.label, deque()  # a new one: somebody may be reading the old
-        points = self._points
-        # Several threads tell, so the words of one may come behind those of another.
-        if not points or (at - points[-1][0] >= 0.1 and work.done > points[-1][1]):
-            points.append((at, work.done))
-        while len(points) > 2 and at - points[1][0] >= self._SPAN:
-            points.popleft()
-
-    def of(self, at: float) -> float:
-        """Per second; 0 as long as that cannot be said."""
-        points = self._points
-        if not points or at - points[0][0] < 0.5:
-            return 0.0
-        began, before = points[0]
-        return (points[-1][1] - before) / (at - began)
-
-
-def amount(work: Progress) -> str:
-    """What is done, for reading: `1.2 GB of 4.0 GB`, `312 of 20,000 files`; of an unknown total only the first."""
-    if work.total is None:
-        return _quantity(work.done, work.unit)
-    if work.unit == "files":
-        return f"{work.done:,} of {text.plural(work.total, 'file')}"
-    return f"{text.size(work.done)} of {text.size(work.total)}"
-
-
-def _quantity(count: float, unit: str) -> str:
-    return text.plural(round(count), "file") if unit == "files" else text.size(count)

@@ -18,7 +18,7 @@ from pkgrun.runs.results import results
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pkgrun.records import Changes, Data, Facts, RunRecord, Written
+    from pkgrun.records import Changes, Copied, CopyRequest, Data, Facts, RunRecord, Written
 
 STYLES = {
     "successful": ("●", "green"),
@@ -165,8 +165,8 @@ def _headline(page: Console, record: RunRecord) -> None:
     if record.parent and record.version:
         made = f"{record.package} {record.parent} → {record.version}"
     else:
-        made = f"{record.subject} {record.number or record.parent or record.version or ''}"
-    page.print(f"  {record.kind} of ", end="")
+        made = f"{record.subject} {record.number or record.parent or record.version or ''}".rstrip()
+    page.print(f"  {record.kind}{' of ' if made else ''}", end="")
     page.print(made, style="bold")
 
 
@@ -183,6 +183,8 @@ def _run_rows(record: RunRecord, store: str) -> Iterable[tuple[str, str]]:
         yield "phase", record.phase
     if request:
         yield from _request_rows(record)
+    if record.source:
+        yield from _copy_rows(record.source, record.copied)
     if facts:
         yield from _facts_rows(facts)
     if record.git:
@@ -191,11 +193,22 @@ def _run_rows(record: RunRecord, store: str) -> Iterable[tuple[str, str]]:
             "git",
             f"{(record.git.commit or 'no commit')[:12]} on {text.line(record.git.branch or '?')}{state}",
         )
-    if record.kind != "dataset":
+    if record.subject and record.kind not in ("dataset", "copy"):
         yield "input", pages.tree(record.input) if record.input else "-"
     if record.output:
         yield "output", pages.tree(record.output)
     yield "in the store", text.line(f"{store}/runs/{record.run}")
+
+
+def _copy_rows(source: CopyRequest, copied: Copied | None) -> Iterable[tuple[str, str]]:
+    yield "copied from", text.line(source.source)
+    if copied:
+        shares = (copied.versions, "version"), (copied.datasets, "dataset"), (copied.runs, "run")
+        words = [text.plural(share.copied, what) for share, what in shares]
+        yield (
+            "brought",
+            ", ".join([*words, f"{text.plural(copied.files, 'file')} ({text.size(copied.bytes)})"]),
+        )
 
 
 def _request_rows(record: RunRecord) -> Iterable[tuple[str, str]]:

@@ -59,11 +59,13 @@ def dataset(store: Store, text: str, observer: Observer = silent) -> Dataset:
         NotFound, DataInvalid, PermissionDenied, UsageError: it means nothing that there is.
     """
     if "://" in text:
-        from pkgrun.datasets.remote.fetching import local_path
-        from pkgrun.datasets.remote.urls import label
+        from pkgrun.datasets.remote import fetching, urls
 
-        path = local_path(text)
-        return Remote(text, label(text)) if path is None else sources.find(path)
+        path = fetching.local_path(text)
+        if path is not None:
+            return sources.find(path)
+        fetching.check(text)
+        return Remote(text, urls.label(text))
     if re.match(r"(\.{1,2}|~[^/]*|)/|\.{1,2}$", text):
         return sources.find(text)
     name, _, below = text.partition("/")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Collection, Iterator
+from typing import NamedTuple
 
 from pkgrun.errors import Conflict, Damaged, PkgrunError, UsageError
 from pkgrun.store import fresh, names, trees
@@ -18,7 +19,7 @@ from pkgrun.store.parallel import each
 from pkgrun.store.stretches import Stretch, stretches
 from pkgrun.store.trees import Entry
 
-_BATCH = 20_000
+_BATCH = 5_000
 """Entries that are looked up and written at a time, so that memory does not grow with the tree."""
 
 
@@ -41,38 +42,43 @@ def checkout(
             then not to be used.
         PermissionDenied, Temporary: the system refuses a file.
     """
-    links: list[tuple[str, Entry]] = []
-    entries = _kept(objects, digest, frozenset(skip))
-    while batch := list(itertools.islice(entries, _BATCH)):
-        files: list[tuple[str, Entry]] = []
-        for path, entry in batch:
-            if entry.kind == "symlink" and names.leaves(path.count("/"), entry.target):
-                raise Damaged(f"the tree {digest} holds a link that leads out of it: {shown(path)}")
-            if entry.kind == "dir":
-                fresh.folder(os.path.join(target, path))
-            else:
-                (files if entry.kind == "file" else links).append((path, entry))
-        _write_files(objects, files, target, progress)
+    links: list[_File] = []
+
+    def write(job: Stretch[_File] | _File) -> None:
+        if isinstance(job, Stretch):
+            for (path, entry), data in job.read(objects):
+                fresh.written(os.path.join(target, path), data, executable=entry.executable)
+            progress(sum(blob.length for blob in job.blobs))
+        else:
+            write_file(objects, job.entry, os.path.join(target, job.path), progress=progress)
+
+    # One thread looks up and makes folders while others write: whoever is free takes the next job.
+    each(write, _jobs(objects, _kept(objects, digest, frozenset(skip)), target, links), run=1)
     for path, entry in links:
         fresh.link(entry.target, os.path.join(target, path))
 
 
-def _write_files(
-    objects: Objects, files: list[tuple[str, Entry]], target: str, progress: Callable[[int], object]
-) -> None:
-    placed, alone = stretches(objects, ((file[1].digest, file[1].bytes, file) for file in files))
+class _File(NamedTuple):
+    path: str
+    entry: Entry
 
-    def write(item: tuple[str, Entry]) -> None:
-        path, entry = item
-        write_file(objects, entry, os.path.join(target, path), progress=progress)
 
-    def unpack(stretch: Stretch[tuple[str, Entry]]) -> None:
-        for (path, entry), data in stretch.read(objects):
-            fresh.written(os.path.join(target, path), data, executable=entry.executable)
-        progress(sum(blob.length for blob in stretch.blobs))
-
-    each(unpack, placed, run=1)
-    each(write, alone, run=1)
+def _jobs(
+    objects: Objects, entries: Iterator[tuple[str, Entry]], target: str, links: list[_File]
+) -> Iterator[Stretch[_File] | _File]:
+    """Make the folders, note the links, and tell what is to be written in them."""
+    while batch := list(itertools.islice(entries, _BATCH)):
+        files: list[_File] = []
+        for path, entry in batch:
+            if entry.kind == "symlink" and names.leaves(path.count("/"), entry.target):
+                raise Damaged(f"the tree holds a link that leads out of it: {shown(path)}")
+            if entry.kind == "dir":
+                fresh.folder(os.path.join(target, path))
+            else:
+                (files if entry.kind == "file" else links).append(_File(path, entry))
+        placed, alone = stretches(objects, ((file.entry.digest, file.entry.bytes, file) for file in files))
+        yield from placed
+        yield from alone
 
 
 def new_folder(path: str) -> None:

@@ -141,7 +141,7 @@ def _check_wanted(location: str, create: bool) -> None:
     if not create:
         raise NotFound(
             f"there is no store at {location}",
-            hint="`pkgrun train FOLDER` or `pkgrun package add FOLDER` makes one; --store or PKGRUN_STORE names another",
+            hint="`pkgrun train FOLDER`, `package add` or `dataset add` makes one; --store or PKGRUN_STORE names another",
         )
 
 

@@ -266,7 +266,7 @@ def test_out_of_time(lab: Lab) -> None:
         (lambda ws, lab: ws.train("p x@1"), InvalidName, 2),
         (lambda ws, lab: ws.train("./nowhere"), NotFound, 6),
         (lambda ws, lab: ws.train("p", data="nowhere"), NotFound, 6),
-        (lambda ws, lab: ws.train("p", data="s3://bucket/x"), UsageError, 2),
+        (lambda ws, lab: ws.train("p", data="wxyz://bucket/x"), UsageError, 2),
         (lambda ws, lab: ws.train("p", data="/dev/null"), UsageError, 2),
         (lambda ws, lab: ws.train("p", timeout=0), UsageError, 2),
         (lambda ws, lab: ws.train("p", timeout=float("nan")), UsageError, 2),

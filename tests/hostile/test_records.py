@@ -358,16 +358,18 @@ def test_row_2_a_link_for_an_object_is_read_by_its_content(scene: Scene) -> None
     file = file_of(open_store(str(scene.store), create=False), f"sha256:{digest}")
     assert file.suffix == ".pack"
     file.unlink()
-    for replace in (lambda: file.symlink_to("/etc/passwd"), lambda: os.mkfifo(file), file.mkdir):
-        replace()
+    ways: tuple[Callable[[Path], object], ...]
+    ways = (lambda path: path.symlink_to("/etc/passwd"), os.mkfifo, Path.mkdir)
+    for replace in ways:
+        replace(file)
         with pytest.raises(Damaged, match=digest):
             list(pkgrun.open(scene.store).files("pack@1.1"))
         file.rmdir() if file.is_dir() else file.unlink()
     large = hashlib.sha256(b"x" * (1 << 20)).hexdigest()
     alone = scene.store / "objects" / large[:2] / large
     alone.parent.mkdir(parents=True, exist_ok=True)
-    for replace in (lambda: alone.symlink_to("/etc/passwd"), lambda: os.mkfifo(alone), alone.mkdir):
-        replace()
+    for replace in ways:
+        replace(alone)
         with pytest.raises(Damaged, match=large):
             list(open_store(str(scene.store), create=False).objects.stream(f"sha256:{large}"))
         alone.rmdir() if alone.is_dir() else alone.unlink()

@@ -37,8 +37,8 @@ def blobs(store: Store) -> dict[str, bytes]:
         data = Path(store.url, packs.key_of(name)).read_bytes()
         for digest, offset, length in parts:
             found["sha256:" + digest.hex()] = data[offset : offset + length]
-    for digest, data in found.items():
-        assert digest_of(data) == digest
+    for called, content in found.items():
+        assert digest_of(content) == called
     return found
 
 
@@ -82,6 +82,12 @@ def put(sink: Sink, data: bytes) -> Blob:
     return Blob(digest=digest, bytes=len(data))
 
 
+def in_turn(*steps: Callable[[], object]) -> None:
+    """Do one after the other."""
+    for step in steps:
+        step()
+
+
 def flip(path: Path, at: int) -> None:
     """Turn one bit over; `at` counts from the end if it is negative."""
     data = bytearray(path.read_bytes())
@@ -109,11 +115,11 @@ def _anothers(data: bytearray, start: int, length: int) -> None:
     data[start : start + length] = b"\x00" * length
 
 
-def _of_the_file(change: Callable[[Path], object]) -> Callable[[Store, str], None]:
-    return lambda store, digest: change(file_of(store, digest)) and None
+def _of_the_file(change: Callable[[Path], object]) -> Callable[[Store, str], object]:
+    return lambda store, digest: change(file_of(store, digest))
 
 
-DAMAGE: dict[str, Callable[[Store, str], None]] = {
+DAMAGE: dict[str, Callable[[Store, str], object]] = {
     "flipped": _of_the_blob(_flipped),
     "another's": _of_the_blob(_anothers),
     "truncated": _of_the_file(lambda path: os.truncate(path, path.stat().st_size - 1)),

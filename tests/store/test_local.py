@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import stat
+from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -244,7 +245,8 @@ def test_after_a_write_that_failed_none_succeeds(backend: LocalBackend, tmp_path
         (tmp_path / "objects" / "aa").write_bytes(b"a file where a folder is to be")
         with pytest.raises((NotFound, Temporary)):
             upload.publish(KEY)
-    for work in (backend.flush, lambda: other.publish("objects/bb/x")):
+    works: tuple[Callable[[], object], ...] = (backend.flush, lambda: other.publish("objects/bb/x"))
+    for work in works:
         with pytest.raises(Temporary, match="an earlier write failed"):
             work()
     assert not any(os.path.basename(name).startswith(".") for name in files(tmp_path))

@@ -21,6 +21,9 @@ from pkgrun.errors import Killed, PkgrunError, UsageError
 _TICK = 0.02
 _PATIENCE = 30
 
+_OWN = frozenset({"http", "https", "s3", "s3a"})
+"""Schemes that have a driver here; all others go by fsspec."""
+
 Result = TypeVar("Result")
 
 
@@ -46,6 +49,18 @@ def local_path(url: str) -> str | None:
     if host not in {"", "localhost"}:
         raise UsageError(f"{urls.label(url)}: only file:///an/absolute/path is a URL of a file here")
     return slash + unquote(path, errors="surrogateescape")
+
+
+def check(url: str) -> None:
+    """Whether it can be fetched at all, as far as that is known without asking anybody.
+
+    Raises:
+        UsageError: no such scheme, or its driver is not installed.
+    """
+    if "::" in url or urls.scheme(url) not in _OWN:
+        from pkgrun.datasets.remote.filesystems import check_known
+
+        check_known(url)
 
 
 @contextmanager
@@ -135,7 +150,7 @@ def _opened(url: str, loop: asyncio.AbstractEventLoop) -> Iterator[Remote]:
     from pkgrun.datasets.remote.web import Web
 
     kind = urls.scheme(url)
-    if "::" in url or kind not in {"http", "https", "s3", "s3a"}:
+    if "::" in url or kind not in _OWN:
         yield FileSystem(url, loop)
         return
     driver = Bucket(url) if kind.startswith("s3") else Web(url)

@@ -87,15 +87,28 @@ def _thing(path: str, where: str, about: dict[str, Any]) -> Thing:
     return Thing(path, where, about.get("size"), tag, ranges=about.get("size") is not None)
 
 
-def _file_system(url: str, label: str, loop: asyncio.AbstractEventLoop) -> tuple[Any, str]:
+def check_known(url: str) -> None:
+    """Before anything is begun.
+
+    Raises:
+        UsageError: fsspec does not know the scheme, or its driver is not installed.
+    """
     import fsspec  # type: ignore[import-untyped]
 
     for link in url.split("::"):
         scheme = link.partition("://")[0].lower()
         if scheme not in fsspec.available_protocols():
-            known = ", ".join(sorted(set(fsspec.available_protocols()) - {"file", "local"}))
-            raise UsageError(f"{label}: nothing is known of {scheme}://", hint=f"known are {known}")
+            raise UsageError(
+                f"{urls.label(url)}: nothing is known of {scheme}://",
+                hint="datasets come from https, s3, gs, az and whatever else fsspec knows, or from a path",
+            )
         imported(scheme)
+
+
+def _file_system(url: str, label: str, loop: asyncio.AbstractEventLoop) -> tuple[Any, str]:
+    import fsspec
+
+    check_known(url)
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     if fsspec.get_filesystem_class(url.partition("://")[0].lower()).async_impl:
         options |= {"asynchronous": True, "loop": loop}

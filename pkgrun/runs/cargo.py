@@ -1,0 +1,268 @@
+"""What a copy takes along: looked up in both stores before anything is written, and every conflict found.
+
+It reads, and settles the source's runs as every reader does. It never writes to the target.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pkgrun.errors import Damaged, NotFound
+from pkgrun.identity import NAME_PATTERN, RUN_ID_PATTERN, Version, check_name
+from pkgrun.records import (
+    Blob,
+    DatasetRecord,
+    Intent,
+    KeyRecord,
+    Outcome,
+    RunRecord,
+    Share,
+    Tree,
+    VersionRecord,
+)
+from pkgrun.runs import idempotency, recover
+from pkgrun.runs.landing import KEY, conflict
+from pkgrun.store import numbers, operations, registry
+from pkgrun.store.operations import key as key_of
+from pkgrun.store.parallel import each
+from pkgrun.store.root import Store
+
+_REGISTERED = re.compile(rf"({NAME_PATTERN.strip('^$')})@([1-9][0-9]{{0,7}})(/.*)?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A version, a number of a dataset, a run, or a claim to a key: its records, and what these refer to."""
+
+    there: bool
+    keys: tuple[str, ...]
+    trees: tuple[Tree, ...] = ()
+    blobs: tuple[Blob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cargo:
+    """All that a copy is about, and how many runs it leaves out because they go on."""
+
+    versions: list[Item]
+    datasets: list[Item]
+    runs: list[Item]
+    claims: list[Item]
+    open: int
+
+    @property
+    def missing(self) -> list[Item]:
+        """What the target lacks."""
+        every = (*self.versions, *self.datasets, *self.runs, *self.claims)
+        return [item for item in every if not item.there]
+
+
+def share(items: Iterable[Item]) -> Share:
+    """How many of them have to be brought, and how many are there."""
+    there = [item.there for item in items]
+    return Share(copied=there.count(False), there=there.count(True))
+
+
+def load(source: Store, target: Store, package: str | None) -> Cargo:
+    """Everything in the source; or one package with its lineage: versions, runs, the datasets these were given.
+
+    Raises:
+        NotFound: the source has no such package.
+        Conflict: the target has something else under a number, of a run, or for an idempotency key.
+        Damaged: a record is not what it should be.
+    """
+    loading = _Loading(source, target)
+    # Before the runs: what one of these has made meanwhile is then seen to be missing, and left to the next copy.
+    versions = loading.versions(package)
+    datasets = loading.newest() if package is None else {}
+    found = loading.settled()
+    if package is not None:
+        mine = [record for record in found if record.package == package]
+        datasets = loading.named(mine)
+        found = mine + [record for record in found if record.number and record.dataset in datasets]
+    taken = [record for record in found if record.final and _complete(record, versions, datasets)]
+    runs = dict(each(loading.run, taken, run=1))
+    cargo = Cargo(
+        versions=list(versions.values()),
+        datasets=loading.datasets(datasets),
+        runs=[item for item, _ in runs.values()],
+        claims=loading.claims({run: key for run, (_, key) in runs.items()}),
+        open=sum(not record.final for record in found),
+    )
+    loading.check()
+    return cargo
+
+
+def check_numbers(source: Store, target: Store, cargo: Cargo) -> None:
+    """Look once more at the numbers that the target lacked.
+
+    Raises:
+        Conflict: one was given to something else meanwhile.
+    """
+    loading = _Loading(source, target)
+    each(
+        loading.compare,
+        [key for item in (*cargo.versions, *cargo.datasets) if not item.there for key in item.keys],
+    )
+    loading.check()
+
+
+def _complete(
+    record: RunRecord, versions: Mapping[tuple[str, Version], Item], datasets: Mapping[str, int]
+) -> bool:
+    """Whether what a run has made is copied too."""
+    if record.version is not None:
+        return (record.package, record.version) in versions
+    return record.number is None or record.number <= datasets.get(record.dataset or "", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loading:
+    source: Store
+    target: Store
+    conflicts: list[str] = field(default_factory=list)
+
+    def compare(self, key: str) -> tuple[bytes, bool]:
+        """A record of the source, and whether the target has it."""
+        data = self.source.backend.read(key)
+        try:
+            standing = self.target.backend.read(key)
+        except NotFound:
+            return data, False
+        if standing != data:
+            self.conflicts.append(key)
+        return data, True
+
+    def check(self) -> None:
+        """Raises:
+        Conflict: something is not the same in both stores.
+        """
+        if self.conflicts:
+            raise conflict(self.conflicts, self.source.url, self.target.url)
+
+    # ------------------------------------------------------------------ numbers
+
+    def versions(self, package: str | None) -> dict[tuple[str, Version], Item]:
+        """The versions of one package, or of all, ascending."""
+        backend = self.source.backend
+        names = numbers.packages(backend) if package is None else [check_name(package)]
+        found = [(name, version) for name in names for version in self._numbers(name)]
+        if package is not None and not found:
+            raise NotFound(
+                f"there is no package {package} in {self.source.url}",
+                hint=f"`pkgrun package list --store {self.source.url}` shows what there is",
+            )
+        return dict(zip(found, each(self._version, found, run=1), strict=True))
+
+    def _numbers(self, package: str) -> Iterator[Version]:
+        backend = self.source.backend
+        for major in numbers.majors(backend, package):
+            newest = numbers.newest_minor(backend, package, major)
+            yield from (Version(major, minor) for minor in range(-1 if newest is None else newest + 1))
+
+    def _version(self, which: tuple[str, Version]) -> Item:
+        package, version = which
+        key = numbers.key(package, version)
+        data, there = self.compare(key)
+        record = VersionRecord.from_bytes(data, key=key)
+        if (record.package, record.version) != which:
+            raise Damaged(f"{key} is the record of {record.package}@{record.version}")
+        lock = (record.environment.lock,) if record.environment else ()
+        return Item(there, (key,), (record.tree,), lock)
+
+    def newest(self) -> dict[str, int]:
+        """The newest number of every dataset."""
+        backend = self.source.backend
+        return {name: registry.newest_number(backend, name) for name in registry.names(backend)}
+
+    def named(self, runs: Iterable[RunRecord]) -> dict[str, int]:
+        """The datasets that runs were given, with the newest number of each that one was; those before it belong to it."""
+        found: dict[str, int] = {}
+        for record in runs:
+            match = _REGISTERED.fullmatch((record.request and record.request.data) or "")
+            if match is None:
+                continue
+            name, number = match[1], int(match[2])
+            if registry.exists(self.source.backend, name, number):
+                found[name] = max(number, found.get(name, 0))
+        return found
+
+    def datasets(self, newest: Mapping[str, int]) -> list[Item]:
+        """The numbers of datasets up to the newest of each."""
+        every = [(name, number + 1) for name, last in newest.items() for number in range(last)]
+        return each(self._dataset, every, run=1)
+
+    def _dataset(self, which: tuple[str, int]) -> Item:
+        name, number = which
+        key = registry.key(name, number)
+        data, there = self.compare(key)
+        record = DatasetRecord.from_bytes(data, key=key)
+        if (record.dataset, record.number) != which:
+            raise Damaged(f"{key} is the record of {record.label}")
+        return Item(there, (key,), (record.tree,))
+
+    # ------------------------------------------------------------------ runs
+
+    def settled(self) -> list[RunRecord]:
+        """All runs as they stand, the oldest first."""
+        names = sorted(
+            name for name in self.source.backend.list("runs") if re.fullmatch(RUN_ID_PATTERN, name)
+        )
+        return [record for record in each(self._settled, names, run=1) if record is not None]
+
+    def _settled(self, run: str) -> RunRecord | None:
+        if not operations.exists(self.source.backend, run):
+            return None
+        return recover.settle(self.source, run)
+
+    def run(self, record: RunRecord) -> tuple[str, tuple[Item, str | None]]:
+        """A run, what belongs to it, and the digest of its idempotency key."""
+        run, first, last = record.run, key_of(record.run, "intent.json"), key_of(record.run, "outcome.json")
+        data, begun = self.compare(first)
+        intent = operations.of_run(run, Intent.from_bytes(data, key=first), first)
+        data, decided = self.compare(last)
+        outcome = operations.of_run(run, Outcome.from_bytes(data, key=last), last)
+        keys = [first, last, key_of(run, "run.json")]
+        if outcome.facts is None or outcome.facts.log is None:
+            events = key_of(run, "events")
+            found = [f"{events}/{name}" for name in self.source.backend.list(events)]
+            keys += filter(KEY.fullmatch, found)
+        item = Item(begun and decided, tuple(keys), tuple(_trees(outcome)), tuple(_blobs(outcome)))
+        return run, (item, intent.idempotency_key)
+
+    def claims(self, keys: Mapping[str, str | None]) -> list[Item]:
+        """What idempotency keys stand for, as far as their runs are copied; an attempt without those before it is none."""
+        claims = []
+        for digest in sorted({key for key in keys.values() if key is not None}):
+            for attempt in range(10**8):
+                key = idempotency.key_of(digest, attempt)
+                if self._claimed(key) not in keys:
+                    break
+                _, there = self.compare(key)
+                claims.append(Item(there, (key,)))
+        return claims
+
+    def _claimed(self, key: str) -> str | None:
+        try:
+            return KeyRecord.from_bytes(self.source.backend.read(key), key=key).run
+        except NotFound:
+            return None
+
+
+def _trees(outcome: Outcome) -> Iterator[Tree]:
+    facts, made = outcome.facts, outcome.entry or outcome.dataset
+    if facts:
+        yield from (tree for tree in (facts.artifacts, facts.snapshot) if tree)
+    if made:
+        yield made.tree
+    if outcome.copied and outcome.copied.records:
+        yield outcome.copied.records
+
+
+def _blobs(outcome: Outcome) -> Iterator[Blob]:
+    facts, entry = outcome.facts, outcome.entry
+    if facts and facts.log:
+        yield facts.log
+    yield from (one.environment.lock for one in (facts, entry) if one and one.environment)

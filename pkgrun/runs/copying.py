@@ -1,0 +1,170 @@
+"""Copies a store, or one package with its lineage, into another: an operation there, of which nothing is seen until
+all of it has arrived. What is there already is not sent again; what is there otherwise is a conflict.
+
+The contents go over first, and the records with them, as a tree whose paths are their keys. The decision names that
+tree. So whoever finds the decision can carry it out (`landing`), also when the source is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pkgrun.errors import UsageError
+from pkgrun.observe import Observer, Phase, Progress
+from pkgrun.records import Actor, Copied, CopyRequest, Head, Intent, Outcome, Tree
+from pkgrun.runs import cargo, recover
+from pkgrun.runs.cargo import Cargo
+from pkgrun.runs.handle import error_of
+from pkgrun.runs.here import sign_of_life
+from pkgrun.store import operations, trees
+from pkgrun.store.files import shown
+from pkgrun.store.parallel import each
+from pkgrun.store.root import Store
+from pkgrun.store.transfer import Sent, transfer
+from pkgrun.store.trees import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What a copy brought; `run` is its operation, None if all was there and nothing had to be done."""
+
+    copied: Copied
+    run: str | None
+
+
+def check_apart(source: str, target: str) -> None:
+    """Raises:
+    UsageError: two places are the same, or one is in the other.
+    """
+    one, other = _place(source), _place(target)
+    if one.startswith(other) or other.startswith(one):
+        what = "is" if one == other else "and"
+        raise UsageError(
+            f"{shown(source)} {what} {shown(target)}: one cannot be a copy of the other",
+            hint="name another place for the copy",
+        )
+
+
+def _place(url: str) -> str:
+    path = url if "://" in url else os.path.realpath(os.path.expanduser(url))
+    return path.rstrip("/") + "/"
+
+
+def copy(source: Store, target: Store, *, package: str | None, by: Actor, observer: Observer) -> Copy:
+    """Copy everything, or one package with its lineage; the numbers are kept.
+
+    Raises:
+        NotFound: the source has no such package.
+        Conflict: the target has something else under a number, of a run, or for an idempotency key.
+        Damaged: something in the source is not what it was; it is named.
+        PermissionDenied, Temporary: either store refuses.
+    """
+    target = target.apart()
+    observer(Phase("compare", time.time()))
+    load = cargo.load(source, target, package)
+    if not load.missing:
+        return Copy(_copied(load, Sent(), None), None)
+    intent = _intent(source, package, by)
+    operations.begin(target.backend, intent)
+    with recover.never_open(target, intent):
+        observer(Phase("copy", time.time()))
+        sent = _send(source, target, load, observer)
+        observer(Phase("commit", time.time()))
+        records = _pack(source, target, load)
+        target.objects.flush()
+        cargo.check_numbers(source, target, load)  # again: meanwhile somebody may have taken one of them
+        copied = _copied(load, sent, records)
+        outcome = Outcome(run=intent.run, decision="COMMIT", created=datetime.now(UTC), copied=copied)
+        made = recover.carry_out(target, intent, operations.decide(target.backend, outcome))
+    if made.error is not None:
+        raise error_of(made)
+    return Copy(copied, intent.run)
+
+
+def _intent(source: Store, package: str | None, by: Actor) -> Intent:
+    run = operations.new_run_id()
+    return Intent(
+        run=run,
+        kind="copy",
+        package=package,
+        created=datetime.now(UTC),
+        by=by,
+        head=Head(major=0),
+        alive=sign_of_life(run, "running", "copy"),
+        copy_=CopyRequest(source=source.url, store=source.id),
+    )
+
+
+def _copied(load: Cargo, sent: Sent, records: Tree | None) -> Copied:
+    return Copied(
+        versions=cargo.share(load.versions),
+        datasets=cargo.share(load.datasets),
+        runs=cargo.share(load.runs),
+        open=load.open,
+        files=sent.files,
+        bytes=sent.bytes,
+        records=records,
+    )
+
+
+def _send(source: Store, target: Store, load: Cargo, observer: Observer) -> Sent:
+    """The contents that the target lacks."""
+    wanted = [tree for item in load.missing for tree in item.trees]
+    blobs = [blob for item in load.missing for blob in item.blobs]
+    total = sum(tree.bytes for tree in wanted) + sum(blob.bytes for blob in blobs)
+    done, lock = 0, threading.Lock()
+
+    def told(size: int) -> None:
+        nonlocal done
+        with lock:
+            done += size
+            observer(Progress("copy", done, total, "bytes"))
+
+    return transfer(source.objects, target.objects, wanted, blobs, progress=told)
+
+
+# ---------------------------------------------------------------------- the records as a tree
+
+
+def _pack(source: Store, target: Store, load: Cargo) -> Tree:
+    """Keep the missing records as files whose paths are their keys."""
+
+    def keep(key: str) -> Entry:
+        name = key.rpartition("/")[2]
+        blob = target.objects.put(_record(source, key))
+        return Entry(name, "file", blob.digest, 1, blob.bytes)
+
+    keys = [key for item in load.missing for key in item.keys]
+    folders: dict[str, list[Entry]] = defaultdict(list)
+    for key, entry in zip(keys, each(keep, keys), strict=True):
+        folders[key.rpartition("/")[0]].append(entry)
+    return _sealed(folders, target)
+
+
+def _record(source: Store, key: str) -> bytes:
+    """A record's bytes; of a run, what follows from the others, also where nobody could write it down."""
+    if key.endswith("/run.json"):
+        return recover.settle(source, key.split("/")[1]).to_bytes()
+    return source.backend.read(key)
+
+
+def _sealed(folders: dict[str, list[Entry]], target: Store) -> Tree:
+    """The directories over the entries of each, the deepest first."""
+    for path in sorted(
+        {above for path in folders for above in _above(path)}, key=lambda path: -path.count("/")
+    ):
+        tree = trees.write_node(folders.pop(path), target.objects)
+        parent, _, name = path.rpartition("/")
+        folders[parent].append(Entry(name, "dir", tree.digest, tree.files, tree.bytes))
+    return trees.write_node(folders[""], target.objects)
+
+
+def _above(path: str) -> list[str]:
+    """A folder and those that it is in, but for the root."""
+    parts = path.split("/")
+    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
