@@ -35,7 +35,7 @@ class Stat:
 class Upload(Protocol):
     """A blob on its way in. It MUST be published or discarded."""
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | bytearray) -> None:
         """Append."""
 
     def publish(self, key: str) -> None:

@@ -15,7 +15,7 @@ from pkgrun.store import fresh, names, trees
 from pkgrun.store.files import shown
 from pkgrun.store.local import translate, write_all
 from pkgrun.store.objects import Objects
-from pkgrun.store.parallel import each
+from pkgrun.store.parallel import FEW, MOST, each
 from pkgrun.store.stretches import Stretch, stretches
 from pkgrun.store.trees import Entry
 
@@ -53,7 +53,13 @@ def checkout(
             write_file(objects, job.entry, os.path.join(target, job.path), progress=progress)
 
     # One thread looks up and makes folders while others write: whoever is free takes the next job.
-    each(write, _jobs(objects, _kept(objects, digest, frozenset(skip)), target, links), run=1)
+    each(
+        write,
+        _jobs(objects, _kept(objects, digest, frozenset(skip)), target, links),
+        first=FEW,
+        threads=MOST,
+        run=1,
+    )
     for path, entry in links:
         fresh.link(entry.target, os.path.join(target, path))
 

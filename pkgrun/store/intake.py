@@ -17,10 +17,11 @@ from pkgrun.store import trees
 from pkgrun.store.files import Taken, Watch, irregular, read_small, shown, vanished
 from pkgrun.store.local import translate
 from pkgrun.store.objects import SMALL, Sink, digest_and_raw
-from pkgrun.store.parallel import each
+from pkgrun.store.parallel import FEW, MOST, each
 from pkgrun.store.scan import Folder, Keep, Listing, scan, unchanged
 from pkgrun.store.trees import Entry
 
+_NOTHING = Taken("", 0, stable=False)
 _PORTION_BYTES = 4 << 20
 _PORTION_FILES = 200
 
@@ -81,9 +82,14 @@ class Portion(NamedTuple):
     directory: str
     files: Sequence[tuple[int, tuple[int, ...]]]
 
+    @property
+    def large(self) -> bool:
+        """Whether it is one large file."""
+        return self.files[0][1][0] >= SMALL
+
 
 def portions(listing: Listing, wanted: Callable[[Folder], Sequence[int]] | None = None) -> Iterator[Portion]:
-    """All files of a listing, or of each folder those that are wanted, in order."""
+    """All files of a listing, or of each folder those that are wanted; a large one alone."""
     for folder in listing.content:
         indexes = range(len(folder.names)) if wanted is None else wanted(folder)
         if not indexes:
@@ -94,6 +100,9 @@ def portions(listing: Listing, wanted: Callable[[Folder], Sequence[int]] | None 
         size = 0
         for index in indexes:
             stamp = stamps[index]
+            if stamp[0] >= SMALL:
+                yield Portion(folder, directory, [(index, stamp)])
+                continue
             if some and (len(some) == _PORTION_FILES or size + stamp[0] > _PORTION_BYTES):
                 yield Portion(folder, directory, some)
                 some, size = [], 0
@@ -126,7 +135,7 @@ def take_each(
     """Read, hash and keep files, by several threads.
 
     Args:
-        got: handed what was read of each portion, in that order, from whatever thread.
+        got: handed what was read of each portion, from whatever thread.
         laying: lays them out somewhere besides.
     """
 
@@ -134,7 +143,19 @@ def take_each(
         taken = _take(portion, sink, watch, before or {}, laying, progress)
         got(portion, taken)
 
-    each(take, wanted, run=1)
+    # Small ones keep the interpreter busy, and two threads do as well as eight, unless the disk is slow; large ones
+    # keep the processors busy.
+    large: list[Portion] = []
+
+    def small() -> Iterator[Portion]:
+        for portion in wanted:
+            if portion.large:
+                large.append(portion)
+            else:
+                yield portion
+
+    each(take, small(), first=FEW, threads=MOST, run=1)
+    each(take, large, run=1)
 
 
 def take_all(
@@ -147,14 +168,16 @@ def take_all(
     progress: Progress = lambda size: None,
 ) -> list[Taken]:
     """The same for all files of a listing; what was read, in its order."""
-    found: dict[tuple[str, int], list[Taken]] = {}
+    found: dict[str, list[Taken]] = {
+        folder.path: [_NOTHING] * len(folder.names) for folder in listing.content
+    }
 
     def got(portion: Portion, taken: list[Taken]) -> None:
-        found[portion.folder.path, portion.files[0][0]] = taken
+        for (index, _), one in zip(portion.files, taken, strict=True):
+            found[portion.folder.path][index] = one
 
-    some = list(portions(listing))
-    take_each(some, sink, got, laying=laying, watch=watch, before=before, progress=progress)
-    return [one for portion in some for one in found[portion.folder.path, portion.files[0][0]]]
+    take_each(portions(listing), sink, got, laying=laying, watch=watch, before=before, progress=progress)
+    return [one for taken in found.values() for one in taken]
 
 
 def _take(

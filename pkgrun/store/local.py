@@ -108,7 +108,7 @@ class LocalUpload:
         self._filled = 0
         self._direct = False
 
-    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+    def write(self, chunk: bytes | bytearray) -> None:
         view = memoryview(chunk)
         while view:
             if self._buffer is None:

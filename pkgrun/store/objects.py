@@ -190,7 +190,9 @@ class Objects:
 
     def node(self, data: bytes) -> Blob:
         """Keep a directory, all of whose content has been put or taken before."""
-        if len(data) >= SMALL:  # an object of its own may be seen at once, so what it refers to has to be there
+        if (
+            len(data) >= SMALL
+        ):  # an object of its own may be seen at once, so what it refers to has to be there
             self._send_blobs()
             with self._lock:
                 nodes, self._nodes = self._nodes, Filling()

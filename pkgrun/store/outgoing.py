@@ -79,12 +79,12 @@ class Outgoing:
         self._key = key
         self._part = max(PART, -(-(size or 0) // (_PARTS - 1)))
         self._room, self._put, self._send = room, put, send
-        self._first = b""
+        self._first: bytes | bytearray = b""
         self._kept = bytearray()
         self._size = 0
         self._parts: _Parts | None = None
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | bytearray) -> None:
         self._size += len(chunk)
         if self._parts is None and self._keep(chunk):
             return
@@ -95,7 +95,7 @@ class Outgoing:
             )
         (self._parts or self._begin()).feed(chunk)
 
-    def _keep(self, chunk: bytes) -> bool:
+    def _keep(self, chunk: bytes | bytearray) -> bool:
         """Whether it can wait for the rest; a first piece is not copied, it may be all there is."""
         if self._size == len(chunk) <= SINGLE:
             self._first = chunk
@@ -153,7 +153,7 @@ class _Parts:
         self._thread = threading.Thread(target=self._run, args=(key, part, room, send), daemon=True)
         self._thread.start()
 
-    def feed(self, piece: bytes) -> None:
+    def feed(self, piece: bytes | bytearray) -> None:
         """One more piece.
 
         Raises:

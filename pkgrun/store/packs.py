@@ -7,10 +7,8 @@ names every blob by content and place, so it names every byte of the pack.
 
 from __future__ import annotations
 
-import bisect
 import hashlib
 import struct
-import threading
 from typing import NamedTuple
 
 from pkgrun.errors import Damaged, NotFound
@@ -50,11 +48,13 @@ class Filling:
     """A pack that is being filled, in memory, by one thread at a time; any may read."""
 
     def __init__(self) -> None:
-        self._pieces = [MAGIC]
-        self._places: dict[bytes, int] = {}
-        self.size = len(MAGIC)
-        self._lock = threading.Lock()
-        self._closed: Pack | None = None
+        self._data = bytearray(MAGIC)  # its final form: nothing is in memory twice
+        self._places: dict[bytes, tuple[int, int]] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return len(self._data)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -65,53 +65,36 @@ class Filling:
     def add(self, digest: bytes, data: bytes) -> None:
         """One more blob, unless it is there."""
         if digest not in self._places:
-            self._places[digest] = len(self._pieces)
-            self._pieces.append(data)
-            self.size += len(data)
+            start = len(self._data)
+            self._data += data
+            self._places[digest] = start, len(data)
 
     def join(self, other: Filling) -> None:
         """All of another one's blobs."""
-        for digest, place in other._places.items():
-            self.add(digest, other._pieces[place])
+        for digest in other._places:
+            self.add(digest, other.get(digest) or b"")
 
     def get(self, digest: bytes) -> bytes | None:
         """A blob's bytes, or None."""
         place = self._places.get(digest)
-        if place is None:
-            return None
-        with self._lock:
-            return self._closed.blob(digest) if self._closed is not None else self._pieces[place]
+        return None if place is None else bytes(self._data[place[0] : place[0] + place[1]])
 
     def close(self) -> Pack:
         """The whole pack; nothing can be added any more."""
-        offsets, offset = [], 0
-        for piece in self._pieces:
-            offsets.append(offset)
-            offset += len(piece)
-        parts = sorted(
-            Part(digest, offsets[place], len(self._pieces[place])) for digest, place in self._places.items()
-        )
+        parts = sorted(Part(digest, *place) for digest, place in self._places.items())
         index = b"".join([_ENTRY.pack(*part) for part in parts])
-        foot = _FOOT.pack(hashlib.sha256(index).digest(), len(parts), MAGIC)
-        pack = Pack(hashlib.sha256(index).hexdigest(), b"".join([*self._pieces, index, foot]), parts)
-        with self._lock:  # the pieces stand in the pack, and need not be in memory twice
-            self._closed, self._pieces = pack, []
-        return pack
+        hasher = hashlib.sha256(index)
+        self._data += index
+        self._data += _FOOT.pack(hasher.digest(), len(parts), MAGIC)
+        return Pack(hasher.hexdigest(), self._data, parts)
 
 
 class Pack(NamedTuple):
     """A pack as it is written."""
 
     name: str
-    data: bytes
+    data: bytearray
     parts: list[Part]
-
-    def blob(self, digest: bytes) -> bytes | None:
-        """One blob's bytes, or None."""
-        at = bisect.bisect_left(self.parts, digest, key=lambda part: part.digest)
-        if at == len(self.parts) or self.parts[at].digest != digest:
-            return None
-        return self.data[self.parts[at].offset : self.parts[at].offset + self.parts[at].length]
 
 
 def parts_of(backend: Backend, pack: str) -> list[Part]:

@@ -45,7 +45,8 @@ def _read(backend: Backend, dataset: str, number: int) -> tuple[DatasetRecord, b
         data = backend.read(name)
     except NotFound as error:
         raise NotFound(
-            f"there is no dataset {dataset}@{number}", hint=f"`pkgrun dataset show {dataset}` shows its numbers"
+            f"there is no dataset {dataset}@{number}",
+            hint=f"`pkgrun dataset show {dataset}` shows its numbers",
         ) from error
     record = DatasetRecord.from_bytes(data, key=name)
     if (record.dataset, record.number) != (dataset, number):

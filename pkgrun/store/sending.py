@@ -82,7 +82,7 @@ def send(backend: Backend, pack: Pack) -> None:
     upload.publish(key)
 
 
-def write(upload: Upload, data: bytes) -> None:
+def write(upload: Upload, data: bytes | bytearray) -> None:
     """All of a blob, or nothing."""
     try:
         upload.write(data)

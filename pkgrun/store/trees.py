@@ -160,7 +160,9 @@ def _entry(line: dict[str, Any]) -> Entry:
             name, "file", _checked(line["digest"]), 1, _count(line["size"]), _flag(line.get("executable"))
         )
     if kind == "dir":
-        return Entry(name, "dir", _checked(line["digest"]), _count(line["files"]), _count(line.get("bytes", 0)))
+        return Entry(
+            name, "dir", _checked(line["digest"]), _count(line["files"]), _count(line.get("bytes", 0))
+        )
     raise ValueError(f"{kind!r} is no kind of entry")
 
 
