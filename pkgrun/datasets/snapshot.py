@@ -95,7 +95,7 @@ def _recall(listing: Listing, folder: Folder, cache: StatCache) -> _State:
 
 def _wanted(state: _State, sink: Sink) -> Iterator[int]:
     """Which files have to be read: a directory that the sink holds is there with all below it."""
-    if state.row is not None and state.row.node and sink.holds(_digest(state.row.node), 0):
+    if state.row is not None and state.row.node and sink.holds_directory(_digest(state.row.node)):
         return
     state.row = None
     for index, size in enumerate(state.folder.sizes()):

@@ -7,7 +7,6 @@ pack whose blob is to be re-used is looked for first.
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,11 +25,12 @@ if TYPE_CHECKING:
 MANY = 48
 """Packs that are held in memory; more of them go into the database."""
 
+_DIRECTORY = 1 << 31
 _FORM = 1
 _TABLES = """
 create table if not exists pack (number integer primary key, name text not null unique);
 create table if not exists blob (
-    digest blob not null, pack integer not null, offset integer not null, length integer not null,
+    digest blob not null, pack integer not null, offset integer not null, length integer not null, directory integer not null,
     primary key (digest, pack)
 ) without rowid;
 """
@@ -42,6 +42,7 @@ class Place(NamedTuple):
     pack: str
     offset: int
     length: int
+    directory: bool = False
 
 
 class Index:
@@ -58,13 +59,13 @@ class Index:
         self.damaged: Damaged | None = None
         """A pack that is there and cannot be read; what it holds is not found."""
 
-    def find(self, digest: bytes) -> Place | None:
-        """Where a blob lies; None if no pack that is there holds it."""
+    def find(self, digest: bytes, *, directory: bool = False) -> Place | None:
+        """Where a blob lies; None if no pack that is there holds it, or holds it as a directory if that is asked."""
         with self._lock:
-            place = self._known(digest)
+            place = self._known(digest, directory=directory)
             if place is None and not self._looked:
                 self.refresh()
-                place = self._known(digest)
+                place = self._known(digest, directory=directory)
             return place
 
     def find_all(self, digests: Sequence[bytes]) -> dict[bytes, Place]:
@@ -76,13 +77,15 @@ class Index:
                 return {}
             return {digest: place for digest in digests if (place := self._known(digest)) is not None}
 
-    def _known(self, digest: bytes) -> Place | None:
+    def _known(self, digest: bytes, *, directory: bool = False) -> Place | None:
         packed = self._recent.get(digest)
-        if packed is not None:
-            place = Place(self._names[packed >> 64], packed >> 32 & 0xFFFFFFFF, packed & 0xFFFFFFFF)
+        if packed is not None and (packed & _DIRECTORY or not directory):
+            at, length = packed >> 32 & 0xFFFFFFFF, packed & _DIRECTORY - 1
+            place = Place(self._names[packed >> 64], at, length, bool(packed & _DIRECTORY))
             if self._is_there(place.pack):
                 return place
-        return next((place for place in self._shelf.find(digest) if self._is_there(place.pack)), None)
+        places = (place for place in self._shelf.find(digest) if place.directory or not directory)
+        return next((place for place in places if self._is_there(place.pack)), None)
 
     def _is_there(self, pack: str) -> bool:
         """Looked for once: what the cache remembers may have been merged into other packs since."""
@@ -98,7 +101,10 @@ class Index:
             number = len(self._names)
             self._names.append(pack)
             self._there.add(pack)
-            self._recent.update((digest, number << 64 | at << 32 | length) for digest, at, length in parts)
+            for digest, at, length, directory in parts:
+                # The same bytes may be a file's, too, and then nothing is said of what is below.
+                if directory or not self._recent.get(digest, 0) & _DIRECTORY:
+                    self._recent[digest] = number << 64 | at << 32 | directory << 31 | length
 
     def refresh(self) -> None:
         """Look which packs there are, and read the indexes of new ones."""
@@ -177,8 +183,13 @@ class _Shelf:
 
     def find(self, digest: bytes) -> Iterator[Place]:
         """Where a blob is said to lie."""
-        question = "select name, offset, length from blob join pack on number = pack where digest = ?"
-        return itertools.starmap(Place, self._ask(question, digest))
+        question = (
+            "select name, offset, length, directory from blob join pack on number = pack where digest = ?"
+        )
+        return (
+            Place(name, at, length, bool(directory))
+            for name, at, length, directory in self._ask(question, digest)
+        )
 
     def add(self, found: Mapping[str, list[Part]]) -> bool:
         """Keep what packs hold; False if it cannot be kept."""
@@ -195,8 +206,8 @@ class _Shelf:
                         (pack,),
                     ).fetchone()[0]
                     database.executemany(
-                        "insert or replace into blob values (?, ?, ?, ?)",
-                        ((part.digest, number, part.offset, part.length) for part in parts),
+                        "insert or replace into blob values (?, ?, ?, ?, ?)",
+                        ((one.digest, number, one.offset, one.length, one.directory) for one in parts),
                     )
         except sqlite3.Error:
             self._discard()

@@ -37,7 +37,10 @@ class Sink(Protocol):
         """Keep a directory; all that it refers to has been taken."""
 
     def holds(self, digest: str, size: int) -> bool:
-        """Whether taking it would change nothing: a blob, or a directory and all below it."""
+        """Whether a blob is there."""
+
+    def holds_directory(self, digest: str) -> bool:
+        """Whether a directory is there, with all below it."""
 
 
 def digest_of(data: bytes) -> str:
@@ -72,6 +75,9 @@ class Hashing:
     def holds(self, digest: str, size: int) -> bool:
         return True
 
+    def holds_directory(self, digest: str) -> bool:
+        return True
+
 
 class Objects:
     """The blobs of one store, for one operation; `apart` gives another its own.
@@ -98,9 +104,8 @@ class Objects:
         """Make all that was put durable, also what was found there: its writer may not have come so far yet."""
         with self._lock:
             nodes, self._nodes = self._nodes, Filling()
-            if (
-                not self._ahead and nodes.size + self._blobs.size <= SIZE
-            ):  # in one pack, which is there or not
+            if not self._ahead and nodes.size + self._blobs.size <= SIZE:
+                # In one pack, which is there or not.
                 nodes.join(self._blobs)
                 self._blobs = Filling()
         self._send_blobs()
@@ -125,6 +130,19 @@ class Objects:
         if size < SMALL:
             return self._holds_small(bytes.fromhex(digest[7:]))
         return self._holds_object(digest)
+
+    def holds_directory(self, digest: str) -> bool:
+        """Whether a directory is here already, with all below it; it is then part of this operation.
+
+        A file of the same bytes is none: nobody has seen to what it would refer to.
+        """
+        raw = bytes.fromhex(digest[7:])
+        if any(filling.directory(raw) for filling in (self._nodes, *self._sender.underway())):
+            return True
+        place = self._index.find(raw, directory=True)
+        if place is not None:
+            self._reused.add(key_of_pack(place.pack))
+        return place is not None
 
     def _pending(self, raw: bytes) -> bytes | None:
         for filling in (self._blobs, self._nodes, *self._sender.underway()):
@@ -189,21 +207,12 @@ class Objects:
             self._send(full)
 
     def node(self, data: bytes) -> Blob:
-        """Keep a directory, all of whose content has been put or taken before."""
-        if (
-            len(data) >= SMALL
-        ):  # an object of its own may be seen at once, so what it refers to has to be there
-            self._send_blobs()
-            with self._lock:
-                nodes, self._nodes = self._nodes, Filling()
-            self._send(nodes)
-            self._settle()
-            return self.put(data)
+        """Keep a directory, all of whose content has been put or taken before; of any size, in a pack."""
         digest, raw = digest_and_raw(data)
         full = None
-        if not self._holds_small(raw):
+        if not self.holds_directory(digest):
             with self._lock:
-                self._nodes.add(raw, data)
+                self._nodes.add(raw, data, directory=True)
                 if self._nodes.size >= SIZE:
                     full, self._nodes = self._nodes, Filling()
         if full is not None:
@@ -270,9 +279,7 @@ class Objects:
             Damaged: it is missing or its bytes are others.
         """
         data = self._pending(bytes.fromhex(digest[7:]))
-        if data is None:
-            data = b"".join(self.stream(digest))
-        return data
+        return b"".join(self.stream(digest)) if data is None else data
 
     def stream(self, digest: str) -> Iterator[bytes]:
         """A blob in pieces. It is verified when the last has been taken: what was written until then is not yet true.

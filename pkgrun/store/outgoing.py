@@ -28,7 +28,7 @@ _IN_FLIGHT = 4
 class Send(Protocol):
     """Sends pieces as parts, so many of a size at once; what the iterator raises MUST leave nothing on the server."""
 
-    def __call__(self, key: str, pieces: Iterator[bytes], *, part: int, in_flight: int) -> object: ...
+    def __call__(self, key: str, pieces: Iterator[bytes | bytearray], *, part: int, in_flight: int) -> object: ...
 
 
 class Room:
@@ -146,7 +146,7 @@ class _Parts:
     """Sends what it is fed, in a thread of its own."""
 
     def __init__(self, key: str, part: int, room: Room, send: Send) -> None:
-        self._waiting: Queue[bytes | None] = Queue(_WAITING)
+        self._waiting: Queue[bytes | bytearray | None] = Queue(_WAITING)
         self._stopped = False
         self._ended = False
         self._failure: BaseException | None = None
@@ -193,7 +193,7 @@ class _Parts:
             for _ in pieces:  # whoever feeds must not wait for ever for a sender that has failed
                 pass
 
-    def _pieces(self) -> Iterator[bytes]:
+    def _pieces(self) -> Iterator[bytes | bytearray]:
         while (piece := self._waiting.get()) is not None:
             yield piece
         if self._stopped:

@@ -1,6 +1,6 @@
 """The form of a pack: many small blobs in one object, and behind them where each one lies.
 
-A pack is `MAGIC`, the blobs, the index (one entry a blob, ordered by digest: 32 bytes of SHA-256, offset, length), and
+A pack is `MAGIC`, the blobs, the index (one entry a blob, ordered by digest: 32 bytes of SHA-256, offset, length and whether it is a directory), and
 a foot: the SHA-256 of the index, how many entries it has, `MAGIC`. The first is also the pack's name: the index
 names every blob by content and place, so it names every byte of the pack.
 """
@@ -20,17 +20,28 @@ SIZE = 32 << 20
 
 FOLDER = "packs"
 _ENTRY = struct.Struct(">32sQI")
+_LENGTH = (1 << 31) - 1
 _FOOT = struct.Struct(">32sQ8s")
 _LIKELY = 1 << 19
 """Bytes that are read from the end at once: the whole index of most packs."""
 
 
 class Part(NamedTuple):
-    """Where a blob lies in its pack."""
+    """Where a blob lies in its pack. `directory`: it was put there as one, when all below it was in the store."""
 
     digest: bytes
     offset: int
     length: int
+    directory: bool = False
+
+    def packed(self) -> bytes:
+        """As it stands in the index."""
+        return _ENTRY.pack(self.digest, self.offset, self.length | self.directory << 31)
+
+    @classmethod
+    def parse(cls, digest: bytes, offset: int, length: int) -> Part:
+        """What stands in the index."""
+        return cls(digest, offset, length & _LENGTH, bool(length >> 31))
 
 
 def key_of(pack: str) -> str:
@@ -49,7 +60,7 @@ class Filling:
 
     def __init__(self) -> None:
         self._data = bytearray(MAGIC)  # its final form: nothing is in memory twice
-        self._places: dict[bytes, tuple[int, int]] = {}
+        self._places: dict[bytes, tuple[int, int, bool]] = {}
 
     @property
     def size(self) -> int:
@@ -62,17 +73,23 @@ class Filling:
     def __contains__(self, digest: object) -> bool:
         return digest in self._places
 
-    def add(self, digest: bytes, data: bytes) -> None:
+    def add(self, digest: bytes, data: bytes, *, directory: bool = False) -> None:
         """One more blob, unless it is there."""
         if digest not in self._places:
-            start = len(self._data)
+            self._places[digest] = len(self._data), len(data), directory
             self._data += data
-            self._places[digest] = start, len(data)
+        elif directory:
+            self._places[digest] = *self._places[digest][:2], True
+
+    def directory(self, digest: bytes) -> bool:
+        """Whether a blob is there as a directory."""
+        place = self._places.get(digest)
+        return place is not None and place[2]
 
     def join(self, other: Filling) -> None:
         """All of another one's blobs."""
-        for digest in other._places:
-            self.add(digest, other.get(digest) or b"")
+        for digest, (start, length, directory) in other._places.items():
+            self.add(digest, bytes(other._data[start : start + length]), directory=directory)
 
     def get(self, digest: bytes) -> bytes | None:
         """A blob's bytes, or None."""
@@ -82,7 +99,7 @@ class Filling:
     def close(self) -> Pack:
         """The whole pack; nothing can be added any more."""
         parts = sorted(Part(digest, *place) for digest, place in self._places.items())
-        index = b"".join([_ENTRY.pack(*part) for part in parts])
+        index = b"".join([part.packed() for part in parts])
         hasher = hashlib.sha256(index)
         self._data += index
         self._data += _FOOT.pack(hasher.digest(), len(parts), MAGIC)
@@ -120,9 +137,9 @@ def parts_of(backend: Backend, pack: str) -> list[Part]:
     index = end[len(end) - length - _FOOT.size : len(end) - _FOOT.size]
     if hashlib.sha256(index).hexdigest() != pack:
         raise _damaged(key)
-    parts = list(map(Part._make, _ENTRY.iter_unpack(index)))
+    parts = [Part.parse(*entry) for entry in _ENTRY.iter_unpack(index)]
     end_of_blobs = found.size - length - _FOOT.size
-    if any(at < len(MAGIC) or at + size > end_of_blobs for _, at, size in parts):
+    if any(part.offset < len(MAGIC) or part.offset + part.length > end_of_blobs for part in parts):
         raise _damaged(key)
     return parts
 

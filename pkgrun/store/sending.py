@@ -32,11 +32,12 @@ class Sender:
         Raises:
             PkgrunError: one before it has failed.
         """
+        with self._lock:
+            self._filled += (filled,)
         self._room.acquire()
         thread = threading.Thread(target=self._carry, args=(filled,), daemon=True)
         with self._lock:
             self._threads.add(thread)
-            self._filled += (filled,)
         thread.start()
         self._check()
 

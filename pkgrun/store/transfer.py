@@ -80,7 +80,7 @@ class _Transfer:
 
     def folder(self, digest: str, size: int) -> None:
         """Look into a directory later, unless that has been done or the target has it with all below."""
-        if digest in self._below or self.target.holds(digest, self._size(digest)):
+        if digest in self._below or self.target.holds_directory(digest):
             self.progress(size)
         else:
             self._below[digest] = []

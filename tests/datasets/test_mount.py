@@ -332,6 +332,7 @@ class Meddling:
     def __init__(self, inner: Sink, meddle: Callable[[], object]) -> None:
         self._inner, self._meddle = inner, [meddle]
         self.take, self.node, self.holds = inner.take, inner.node, inner.holds
+        self.holds_directory = inner.holds_directory
 
     def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
         while self._meddle:

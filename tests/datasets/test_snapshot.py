@@ -46,6 +46,7 @@ class Noting:
         self._inner, self.small, self.large = inner, 0, 0
         self.node: Callable[[bytes], Blob] = inner.node
         self.holds: Callable[[str, int], bool] = inner.holds
+        self.holds_directory: Callable[[str], bool] = inner.holds_directory
 
     def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
         self.small += len(blobs)

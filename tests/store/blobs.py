@@ -35,7 +35,7 @@ def blobs(store: Store) -> dict[str, bytes]:
             found[f"sha256:{path.name}"] = path.read_bytes()
     for name, parts in contents(store).items():
         data = Path(store.url, packs.key_of(name)).read_bytes()
-        for digest, offset, length in parts:
+        for digest, offset, length, _ in parts:
             found["sha256:" + digest.hex()] = data[offset : offset + length]
     for called, content in found.items():
         assert digest_of(content) == called

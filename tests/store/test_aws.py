@@ -146,5 +146,7 @@ def test_certificates_that_are_none(home: Home, tmp_path: Path) -> None:
         aws.access(home(AWS_CA_BUNDLE="/no/such.pem", **KEYS))
     empty = tmp_path / "empty.pem"
     empty.write_text("nothing")
-    with pytest.raises(UsageError, match="s3://bucket cannot be reached with AWS's settings: No certificates"):
+    with pytest.raises(
+        UsageError, match="s3://bucket cannot be reached with AWS's settings: No certificates"
+    ):
         RemoteBackend("s3://bucket", aws.access(home(AWS_CA_BUNDLE=str(empty), **KEYS)))

@@ -8,6 +8,7 @@ import resource
 import shutil
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -215,3 +216,24 @@ def test_an_object_that_was_there_already_is_synced_too(tmp_path: Path) -> None:
     shutil.rmtree(file_of(first, digest).parent)
     with pytest.raises(NotFound):  # its folder is synced, and so is missed
         second.objects.flush()
+
+
+def test_a_file_with_the_bytes_of_a_directory_is_no_directory(store: Store) -> None:
+    """Else a snapshot would take what the directory refers to for kept."""
+    line = {"digest": digest_of(b"elsewhere"), "kind": "file", "name": "f", "size": 9}
+    node = orjson.dumps({"entries": [line]}, option=orjson.OPT_SORT_KEYS)
+    digest = store.objects.put(node).digest
+    assert store.objects.holds(digest, len(node))
+    assert not store.objects.holds_directory(digest)
+    store.objects.flush()
+    fresh = open_store(store.url, create=False).objects
+    assert fresh.holds(digest, len(node))
+    assert not fresh.holds_directory(digest)
+
+    fresh.put(b"elsewhere")
+    fresh.node(node)
+    assert fresh.holds_directory(digest)
+    fresh.flush()
+    for objects in (fresh, open_store(store.url, create=False).objects):
+        assert objects.holds_directory(digest)
+        assert objects.read(digest) == node

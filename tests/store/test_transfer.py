@@ -167,7 +167,7 @@ def held(source: Objects, target: Objects, tree: Tree) -> Iterator[str]:
     """The directories of a tree that a store says it holds with all below."""
     below = {entry.digest for _, entry in trees.walk(source, tree.digest) if entry.kind == "dir"}
     for digest in {tree.digest, *below}:
-        if target.holds(digest, len(source.read(digest))):
+        if target.holds_directory(digest):
             yield digest
 
 
@@ -193,7 +193,7 @@ def test_damage_is_named_and_goes_no_further(store: Store, what: str, how: str, 
     # Of a pack that is gone as a whole, whatever is looked for first.
     gone = how in ("deleted", "without its folder") and what == "small"
     assert any(name in caught.value.message for name in ("sha256:" if gone else digest[7:], ".pack"))
-    assert not Objects(LocalBackend(tmp_path / "b")).holds(tree.digest, 1)
+    assert not Objects(LocalBackend(tmp_path / "b")).holds_directory(tree.digest)
 
 
 def test_a_blob_that_is_lacking_is_named(store: Store) -> None:
