@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from pkgrun.datasets.stat_cache import MARGIN, Row, StatCache
 from pkgrun.records import Tree
-from pkgrun.store import trees
-from pkgrun.store.files import Taken
-from pkgrun.store.intake import Ingested, Portion, Progress, portions, take_each
+from pkgrun.store import bulk, trees
+from pkgrun.store.intake import Ingested, Portion, Progress, portions
 from pkgrun.store.objects import Sink
 from pkgrun.store.scan import Folder, Listing
 from pkgrun.store.trees import Entry
@@ -68,9 +67,19 @@ class _State:
         """Of one file."""
         return bytes(self.digests[index * 32 : index * 32 + 32])
 
-    def learn(self, index: int, digest: bytes) -> None:
+    def note(self, index: int, digest: bytes) -> None:
         """Of one file."""
         self.digests[index * 32 : index * 32 + 32] = digest
+
+    def learn(self, portion: Portion, digests: bytes, changed: dict[int, int]) -> None:
+        """What was read."""
+        first, last = portion.files[0][0], portion.files[-1][0]
+        if last - first + 1 == len(portion.files):
+            self.digests[first * 32 : last * 32 + 32] = digests
+        else:
+            for at, (index, _) in enumerate(portion.files):
+                self.note(index, digests[at * 32 : at * 32 + 32])
+        self.sizes |= changed
 
     def unstable(self) -> Iterator[str]:
         """The files that changed while they were read."""
@@ -89,7 +98,7 @@ def _recall(listing: Listing, folder: Folder, cache: StatCache) -> _State:
     for index, file in enumerate(zip(folder.names, folder.every_stamp(), strict=True)):
         was, changed = before.get(file), file[1][2]
         if was is not None and changed + MARGIN < row.read_at:
-            state.learn(index, row.digests[was * 32 : was * 32 + 32])
+            state.note(index, row.digests[was * 32 : was * 32 + 32])
     return state
 
 
@@ -111,14 +120,11 @@ def _read(
     sink: Sink,
     progress: Progress,
 ) -> None:
-    def got(portion: Portion, taken: list[Taken]) -> None:
-        state = states[portion.folder.path]
-        for (index, _), file in zip(portion.files, taken, strict=True):
-            state.learn(index, bytes.fromhex(file.digest[7:]))
-            if not file.stable:
-                state.sizes[index] = file.size
+    def got(portion: Portion, digests: bytes, changed: dict[int, int]) -> None:
+        states[portion.folder.path].learn(portion, digests, changed)
 
-    take_each(portions(listing, lambda folder: wanted.get(folder.path, ())), sink, got, progress=progress)
+    some = portions(listing, lambda folder: wanted.get(folder.path, ()))
+    bulk.take(some, sink, got, progress=progress)
 
 
 def _seal(listing: Listing, states: list[_State], sink: Sink, cache: StatCache) -> Tree:
@@ -136,7 +142,7 @@ def _seal(listing: Listing, states: list[_State], sink: Sink, cache: StatCache) 
         made[folder.path] = tree
         node = b"" if state.sizes else bytes.fromhex(tree.digest[7:])
         for index in state.sizes:
-            state.learn(index, _UNKNOWN)
+            state.note(index, _UNKNOWN)
         digests = bytes(state.digests)
         rows.append(
             (state.place, Row(folder.looks(), digests, nodes, node, tree.files, tree.bytes, listing.at))

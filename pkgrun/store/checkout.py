@@ -15,7 +15,7 @@ from pkgrun.store import fresh, names, trees
 from pkgrun.store.files import shown
 from pkgrun.store.local import translate, write_all
 from pkgrun.store.objects import Objects
-from pkgrun.store.parallel import FEW, MOST, each
+from pkgrun.store.parallel import FEW, each
 from pkgrun.store.stretches import Stretch, stretches
 from pkgrun.store.trees import Entry
 
@@ -56,8 +56,7 @@ def checkout(
     each(
         write,
         _jobs(objects, _kept(objects, digest, frozenset(skip)), target, links),
-        first=FEW,
-        threads=MOST,
+        threads=FEW,
         run=1,
     )
     for path, entry in links:

@@ -17,13 +17,13 @@ from pkgrun.store import trees
 from pkgrun.store.files import Taken, Watch, irregular, read_small, shown, vanished
 from pkgrun.store.local import translate
 from pkgrun.store.objects import SMALL, Sink, digest_and_raw
-from pkgrun.store.parallel import FEW, MOST, each
+from pkgrun.store.parallel import each
 from pkgrun.store.scan import Folder, Keep, Listing, scan, unchanged
 from pkgrun.store.trees import Entry
 
 _NOTHING = Taken("", 0, stable=False)
-_PORTION_BYTES = 4 << 20
-_PORTION_FILES = 200
+PORTION_BYTES = 4 << 20
+PORTION_FILES = 200
 
 Before = Mapping[str, Entry]
 """What a folder held when it was laid out, by path; a file of the same size is probably the same."""
@@ -103,7 +103,7 @@ def portions(listing: Listing, wanted: Callable[[Folder], Sequence[int]] | None 
             if stamp[0] >= SMALL:
                 yield Portion(folder, directory, [(index, stamp)])
                 continue
-            if some and (len(some) == _PORTION_FILES or size + stamp[0] > _PORTION_BYTES):
+            if some and (len(some) == PORTION_FILES or size + stamp[0] > PORTION_BYTES):
                 yield Portion(folder, directory, some)
                 some, size = [], 0
             some.append((index, stamp))
@@ -122,42 +122,6 @@ class Laying(Protocol):
         """One that has to be read in pieces, each of which `watch` is shown."""
 
 
-def take_each(
-    wanted: Iterable[Portion],
-    sink: Sink,
-    got: Callable[[Portion, list[Taken]], object],
-    *,
-    laying: Laying | None = None,
-    watch: Watch | None = None,
-    before: Before | None = None,
-    progress: Progress = lambda size: None,
-) -> None:
-    """Read, hash and keep files, by several threads.
-
-    Args:
-        got: handed what was read of each portion, from whatever thread.
-        laying: lays them out somewhere besides.
-    """
-
-    def take(portion: Portion) -> None:
-        taken = _take(portion, sink, watch, before or {}, laying, progress)
-        got(portion, taken)
-
-    # Small ones keep the interpreter busy, and two threads do as well as eight, unless the disk is slow; large ones
-    # keep the processors busy.
-    large: list[Portion] = []
-
-    def small() -> Iterator[Portion]:
-        for portion in wanted:
-            if portion.large:
-                large.append(portion)
-            else:
-                yield portion
-
-    each(take, small(), first=FEW, threads=MOST, run=1)
-    each(take, large, run=1)
-
-
 def take_all(
     listing: Listing,
     sink: Sink,
@@ -167,27 +131,34 @@ def take_all(
     before: Before | None = None,
     progress: Progress = lambda size: None,
 ) -> list[Taken]:
-    """The same for all files of a listing; what was read, in its order."""
+    """Read, hash and keep all files of a listing, by several threads; what was read, in its order.
+
+    Args:
+        laying: lays them out somewhere besides.
+    """
     found: dict[str, list[Taken]] = {
         folder.path: [_NOTHING] * len(folder.names) for folder in listing.content
     }
 
-    def got(portion: Portion, taken: list[Taken]) -> None:
+    def take(portion: Portion) -> None:
+        taken = take_portion(portion, sink, watch=watch, before=before, laying=laying, progress=progress)
         for (index, _), one in zip(portion.files, taken, strict=True):
             found[portion.folder.path][index] = one
 
-    take_each(portions(listing), sink, got, laying=laying, watch=watch, before=before, progress=progress)
+    each(take, portions(listing), run=1)
     return [one for taken in found.values() for one in taken]
 
 
-def _take(
+def take_portion(
     portion: Portion,
     sink: Sink,
-    watch: Watch | None,
-    before: Before,
-    laying: Laying | None,
-    progress: Progress,
+    *,
+    watch: Watch | None = None,
+    before: Before | None = None,
+    laying: Laying | None = None,
+    progress: Progress = lambda size: None,
 ) -> list[Taken]:
+    """Read, hash and keep some files."""
     taken, kept = [], []
     folder, directory, name = portion.folder, portion.directory, ""
     try:
@@ -199,7 +170,7 @@ def _take(
                 if size >= SMALL:
                     told = _telling(watch, progress)
                     taken.append(
-                        _large(os.path.join(directory, name), path, stamp, sink, told, before, laying)
+                        _large(os.path.join(directory, name), path, stamp, sink, told, before or {}, laying)
                     )
                     continue
                 data, found = read_small(name, size, descriptor)

@@ -191,16 +191,15 @@ class Objects:
 
     def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
         """Keep small blobs, each with its SHA-256."""
-        pending = self._sender.underway()
-        new = [blob for blob in blobs if not any(blob[0] in filling for filling in pending)]
-        there = self._index.find_all([raw for raw, _ in new])
-        self._reused.update(key_of_pack(place.pack) for place in there.values())
+        digests = [raw for raw, _ in blobs]
+        places = self._index.find_all(digests)
+        self._reused.update(key_of_pack(place.pack) for place in places.values())
+        there = set(places).union(*(one.common(digests) for one in (self._nodes, *self._sender.underway())))
         full = None
         with self._lock:
-            for raw, data in new:
-                if raw in there or raw in self._nodes:
-                    continue
-                self._blobs.add(raw, data)
+            for raw, data in blobs:
+                if raw not in there:
+                    self._blobs.add(raw, data)
             if self._blobs.size >= SIZE:
                 full, self._blobs = self._blobs, Filling()
         if full is not None:

@@ -28,7 +28,9 @@ _IN_FLIGHT = 4
 class Send(Protocol):
     """Sends pieces as parts, so many of a size at once; what the iterator raises MUST leave nothing on the server."""
 
-    def __call__(self, key: str, pieces: Iterator[bytes | bytearray], *, part: int, in_flight: int) -> object: ...
+    def __call__(
+        self, key: str, pieces: Iterator[bytes | bytearray], *, part: int, in_flight: int
+    ) -> object: ...
 
 
 class Room:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from pkgrun.errors import Damaged, NotFound
@@ -72,6 +73,10 @@ class Filling:
 
     def __contains__(self, digest: object) -> bool:
         return digest in self._places
+
+    def common(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Which of some blobs it has."""
+        return self._places.keys() & digests
 
     def add(self, digest: bytes, data: bytes, *, directory: bool = False) -> None:
         """One more blob, unless it is there."""

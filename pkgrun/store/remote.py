@@ -202,7 +202,9 @@ class RemoteBackend:
         with self._translated(key):
             obstore.put(self._blobs, key, data, use_multipart=False)
 
-    def _send_parts(self, key: str, pieces: Iterator[bytes | bytearray], *, part: int, in_flight: int) -> None:
+    def _send_parts(
+        self, key: str, pieces: Iterator[bytes | bytearray], *, part: int, in_flight: int
+    ) -> None:
         with self._translated(key):
             obstore.put(
                 self._blobs, key, pieces, use_multipart=True, chunk_size=part, max_concurrency=in_flight

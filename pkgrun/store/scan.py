@@ -43,8 +43,12 @@ def stamp_of(found: os.stat_result) -> Stamp:
 
 def unchanged(stamp: Sequence[int], found: os.stat_result) -> bool:
     """Whether a file looks as it did."""
-    numbers = _numbers(found)
-    return numbers == stamp or stamp_of(found) == stamp
+    return same(stamp, _numbers(found))
+
+
+def same(stamp: Sequence[int], numbers: tuple[int, ...]) -> bool:
+    """Whether what `stat` said of a file, number by number, is a stamp."""
+    return numbers == stamp or tuple(number & _BITS for number in numbers) == stamp
 
 
 def _numbers(found: os.stat_result) -> tuple[int, ...]:

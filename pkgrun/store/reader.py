@@ -1,0 +1,99 @@
+"""A process that reads and hashes small files: `reader.py AREA`. Standard library only; it is run as a file.
+
+AREA is the number of a descriptor of memory that is shared with whoever started it. It takes portions from standard
+input, puts the bytes of their files there, and tells on standard output what it found; at the end of input it ends.
+It knows nothing of stores.
+"""
+
+from __future__ import annotations
+
+import marshal
+import mmap
+import os
+import sys
+from hashlib import sha256
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+def main() -> None:
+    with mmap.mmap(int(sys.argv[1]), 0) as area, memoryview(area) as view:
+        while portion := receive(0):
+            send(1, _portion(view, *portion))
+
+
+def send(descriptor: int, message: tuple[Any, ...]) -> None:
+    """Write a message, whole."""
+    data = marshal.dumps(message)
+    rest = memoryview(len(data).to_bytes(8, "big") + data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def receive(descriptor: int) -> tuple[Any, ...]:
+    """A message; nothing at the end of input."""
+    size = int.from_bytes(_exactly(descriptor, 8), "big")
+    message: tuple[Any, ...] = marshal.loads(_exactly(descriptor, size)) if size else ()  # noqa: S302
+    return message
+
+
+def _exactly(descriptor: int, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = os.read(descriptor, size - len(data))
+        if not piece:
+            return b""
+        data += piece
+    return data
+
+
+def _portion(
+    view: memoryview, start: int, directory: bytes, files: list[tuple[bytes, int]]
+) -> tuple[bytes, list[int], list[int]]:
+    """Read files of one folder, each to where the one before ends.
+
+    Returns:
+        Their digests, joined; how `fstat` saw each, five numbers a file; and which files have to be read by whoever
+        asked, since they cannot be read, or are not what they were.
+    """
+    digests = bytearray()
+    seen: list[int] = []
+    odd = []
+    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for index, (name, size) in enumerate(files):
+            place = view[start : start + size]
+            numbers = _read(name, size, place, folder)
+            if numbers is None:
+                odd.append(index)
+                numbers = (0,) * 5
+            digests += sha256(place).digest()
+            seen += numbers
+            start += size
+    finally:
+        os.close(folder)
+    return bytes(digests), seen, odd
+
+
+def _read(name: bytes, size: int, place: memoryview, folder: int) -> tuple[int, ...] | None:
+    try:
+        descriptor = os.open(name, _READING, dir_fd=folder)
+        try:
+            if size and os.readv(descriptor, [place]) != size:
+                return None
+            found = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return None
+    if found.st_size != size:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode
+
+
+if __name__ == "__main__":
+    main()
