@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from pkgrun.store.objects import digest_of, key_of
 from pkgrun.store.root import Store, open_store
 from tests import examples
 from tests.schemas import FOLDER, written
-from tests.store.blobs import blobs
+from tests.store.blobs import blobs, file_of, flip
 
 KINDS = sorted(STORED)
 SCHEMAS = {kind: Draft202012Validator(schema(kind)) for kind in KINDS}
@@ -252,6 +254,26 @@ def test_every_object_has_the_digest_that_it_is_called_by(used: Store) -> None:
             root,
             *(one.digest for _, one in trees.walk(used.objects, root) if one.digest),
         } <= there.keys()
+
+
+def test_the_lines_for_checking_by_hand_check(used: Store, tmp_path: Path) -> None:
+    """Those of schemas/README.md, which know nothing of this code."""
+    text = (Path(__file__).parents[2] / "schemas" / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    script = tmp_path / "check.py"
+    script.write_text(code)
+    wanted = next(roots(used))
+
+    def check() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", "-S", str(script), wanted]
+        return subprocess.run(command, cwd=used.url, capture_output=True, text=True, check=False)
+
+    said = check()
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith(f"{len(blobs(used))} pieces, all good\n")
+    assert said.stdout.partition("\n")[2].encode() == used.objects.read(wanted) + b"\n"
+    flip(file_of(used, wanted), 8)
+    assert check().returncode != 0
 
 
 def test_every_version_holds_the_digest_of_the_one_before(used: Store) -> None:
