@@ -6,13 +6,14 @@ What it owns is who reads what. Nothing is left out because a process could not 
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
-from pkgrun.store import readers
+from pkgrun.store import hands
 from pkgrun.store.intake import PORTION_BYTES, Portion, Progress, take_portion
 from pkgrun.store.objects import SMALL, Sink
 from pkgrun.store.parallel import FEW, each
-from pkgrun.store.readers import Answer, Work
 from pkgrun.store.scan import same
 
 WORTH = 20
@@ -44,7 +45,7 @@ def take(wanted: Iterable[Portion], sink: Sink, got: Got, *, progress: Progress)
     rest = small()
     first = list(itertools.islice(rest, WORTH))
     rest = itertools.chain(first, rest)
-    if len(first) == WORTH and readers.available():
+    if len(first) == WORTH and hands.available():
         rest = _read_apart(rest, sink, got, progress)
     each(here, rest, threads=FEW, run=1)
     each(here, large, run=1)
@@ -61,48 +62,59 @@ def _read_apart(wanted: Iterator[Portion], sink: Sink, got: Got, progress: Progr
     """Have other processes read; what is left to be read here, because that did not work out."""
     begun: dict[int, Portion] = {}
 
-    def works() -> Iterator[Work]:
+    def works() -> Iterator[_Reading]:
         for portion in wanted:
             begun[id(portion)] = portion
-            folder = portion.folder
-            files = [(folder.place(index), stamp[0]) for index, stamp in portion.files]
-            yield Work(portion, portion.directory, files)
-
-    def told(work: Work, answer: Answer) -> None:
-        portion = begun[id(work.owner)]
-        sink.keep(_blobs(work, answer))
-        digests, changed = bytearray(answer.digests), _changed(portion, answer)
-        for at in answer.odd:
-            again, other = _read_here(portion._replace(files=[portion.files[at]]), sink, lambda size: None)
-            digests[at * 32 : at * 32 + 32] = again
-            changed |= other
-        got(portion, bytes(digests), changed)
-        progress(len(answer.data))
-        del begun[id(portion)]
+            yield _Reading(portion, sink, got, progress, begun)
 
     try:
-        readers.read(works(), told, room=PORTION_BYTES + SMALL)
-    except OSError:
+        hands.do(works(), room=PORTION_BYTES + SMALL)
+    except hands.Ended:
         return itertools.chain(list(begun.values()), wanted)
     return iter(())
 
 
-def _blobs(work: Work, answer: Answer) -> list[tuple[bytes, bytes]]:
-    blobs, start = [], 0
-    for at, (_, size) in enumerate(work.files):
-        if at not in answer.odd:
-            raw = answer.digests[at * 32 : at * 32 + 32]
-            blobs.append((raw, bytes(answer.data[start : start + size])))
-        start += size
-    return blobs
+class _Reading(NamedTuple):
+    """One portion to be read by a hand; it leaves `begun` when it is taken in."""
 
+    portion: Portion
+    sink: Sink
+    got: Got
+    progress: Progress
+    begun: dict[int, Portion]
 
-def _changed(portion: Portion, answer: Answer) -> dict[int, int]:
-    """The sizes of files that were not what they had been seen to be; those that are odd are looked at again."""
-    if answer.seen == [number for _, stamp in portion.files for number in stamp]:
-        return {}
-    return {
-        index: stamp[0]
-        for at, (index, stamp) in enumerate(portion.files)
-        if at not in answer.odd and not same(stamp, tuple(answer.seen[at * 5 : at * 5 + 5]))
-    }
+    def order(self, place: memoryview) -> tuple[Any, ...]:
+        folder = self.portion.folder
+        files = [(os.fsencode(folder.place(index)), stamp[0]) for index, stamp in self.portion.files]
+        return "read", os.fsencode(self.portion.directory), files
+
+    def done(self, answer: tuple[Any, ...], place: memoryview) -> None:
+        joined, seen, odd = answer
+        digests, changed = bytearray(joined), self._changed(seen, frozenset(odd))
+        self.sink.keep(self._blobs(joined, frozenset(odd), place))
+        for at in odd:
+            alone = self.portion._replace(files=[self.portion.files[at]])
+            again, other = _read_here(alone, self.sink, lambda size: None)
+            digests[at * 32 : at * 32 + 32] = again
+            changed |= other
+        self.got(self.portion, bytes(digests), changed)
+        self.progress(sum(stamp[0] for _, stamp in self.portion.files))
+        del self.begun[id(self.portion)]
+
+    def _blobs(self, digests: bytes, odd: frozenset[int], place: memoryview) -> list[tuple[bytes, bytes]]:
+        blobs, start = [], 0
+        for at, (_, stamp) in enumerate(self.portion.files):
+            if at not in odd:
+                blobs.append((digests[at * 32 : at * 32 + 32], bytes(place[start : start + stamp[0]])))
+            start += stamp[0]
+        return blobs
+
+    def _changed(self, seen: list[int], odd: frozenset[int]) -> dict[int, int]:
+        """The sizes of files that were not what they had been seen to be; those that are odd are looked at again."""
+        if seen == [number for _, stamp in self.portion.files for number in stamp]:
+            return {}
+        return {
+            index: stamp[0]
+            for at, (index, stamp) in enumerate(self.portion.files)
+            if at not in odd and not same(stamp, tuple(seen[at * 5 : at * 5 + 5]))
+        }

@@ -8,16 +8,22 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Collection, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pkgrun.errors import Conflict, Damaged, PkgrunError, UsageError
-from pkgrun.store import fresh, names, trees
+from pkgrun.errors import Conflict, Damaged, PkgrunError, Temporary, UsageError
+from pkgrun.store import fresh, hand, hands, names, trees
 from pkgrun.store.files import shown
+from pkgrun.store.index import Place
 from pkgrun.store.local import translate, write_all
 from pkgrun.store.objects import Objects
 from pkgrun.store.parallel import FEW, each
+from pkgrun.store.stretches import LONGEST as STRETCH
 from pkgrun.store.stretches import Stretch, stretches
 from pkgrun.store.trees import Entry
+
+_WORTH = 4
+_MANY = 1_000
+"""So many files in so few stretches make it pay to start processes that write."""
 
 _BATCH = 5_000
 """Entries that are looked up and written at a time, so that memory does not grow with the tree."""
@@ -43,24 +49,82 @@ def checkout(
         PermissionDenied, Temporary: the system refuses a file.
     """
     links: list[_File] = []
-
-    def write(job: Stretch[_File] | _File) -> None:
-        if isinstance(job, Stretch):
-            for (path, entry), data in job.read(objects):
-                fresh.written(os.path.join(target, path), data, executable=entry.executable)
-            progress(sum(blob.length for blob in job.blobs))
-        else:
-            write_file(objects, job.entry, os.path.join(target, job.path), progress=progress)
-
-    # One thread looks up and makes folders while others write: whoever is free takes the next job.
+    alone: list[_File] = []
+    entries = _kept(objects, digest, frozenset(skip))
+    packed = _packed(objects, entries, target, links, alone)
+    first = list(itertools.islice(packed, _WORTH))
+    packed = itertools.chain(first, packed)
+    if sum(len(stretch.blobs) for stretch in first) >= _MANY and hands.available():
+        _write_apart(objects, packed, target, progress)
+    # One thread looks up and makes folders while another writes.
+    each(lambda stretch: _unpack(objects, stretch, target, progress), packed, threads=FEW, run=1)
     each(
-        write,
-        _jobs(objects, _kept(objects, digest, frozenset(skip)), target, links),
-        threads=FEW,
+        lambda file: write_file(objects, file.entry, os.path.join(target, file.path), progress=progress),
+        alone,
         run=1,
     )
     for path, entry in links:
         fresh.link(entry.target, os.path.join(target, path))
+
+
+def _unpack(
+    objects: Objects, stretch: Stretch[_File], target: str, progress: Callable[[int], object]
+) -> None:
+    for (path, entry), data in stretch.read(objects):
+        fresh.written(os.path.join(target, path), data, executable=entry.executable)
+    progress(sum(blob.length for blob in stretch.blobs))
+
+
+def _write_apart(
+    objects: Objects, packed: Iterator[Stretch[_File]], target: str, progress: Callable[[int], object]
+) -> None:
+    """Have other processes write.
+
+    Raises:
+        Temporary: one of them ended early.
+    """
+    try:
+        hands.do((_Writing(objects, stretch, target, progress) for stretch in packed), room=STRETCH)
+    except hands.Ended as error:
+        raise Temporary(f"a process that wrote below {shown(target)} ended early: {error}") from error
+
+
+class _Writing(NamedTuple):
+    """One stretch to be written by a hand."""
+
+    objects: Objects
+    stretch: Stretch[_File]
+    target: str
+    progress: Callable[[int], object]
+
+    def order(self, place: memoryview) -> tuple[Any, ...]:
+        stretch = self.stretch
+        data = self.objects.part(Place(stretch.pack, stretch.start, stretch.end - stretch.start))
+        place[: len(data)] = data
+        above = os.fsencode(self.target) + b"/"
+        files = [
+            (
+                above + os.fsencode(blob.item.path),
+                blob.offset - stretch.start,
+                blob.length,
+                0o777 if blob.item.entry.executable else 0o666,
+                bytes.fromhex(blob.digest[7:]),
+            )
+            for blob in stretch.blobs
+        ]
+        return "write", files
+
+    def done(self, answer: tuple[Any, ...], place: memoryview) -> None:
+        (failed,) = answer
+        if failed is not None:
+            index, number = failed
+            blob = self.stretch.blobs[index]
+            if number == hand.OTHER:
+                start = blob.offset - self.stretch.start
+                self.objects.verify(blob.digest, place[start : start + blob.length], self.stretch.pack)
+            path = os.path.join(self.target, blob.item.path)
+            raise translate(OSError(number, os.strerror(number)), shown(path))
+        self.progress(sum(blob.length for blob in self.stretch.blobs))
 
 
 class _File(NamedTuple):
@@ -68,10 +132,14 @@ class _File(NamedTuple):
     entry: Entry
 
 
-def _jobs(
-    objects: Objects, entries: Iterator[tuple[str, Entry]], target: str, links: list[_File]
-) -> Iterator[Stretch[_File] | _File]:
-    """Make the folders, note the links, and tell what is to be written in them."""
+def _packed(
+    objects: Objects,
+    entries: Iterator[tuple[str, Entry]],
+    target: str,
+    links: list[_File],
+    alone: list[_File],
+) -> Iterator[Stretch[_File]]:
+    """Make the folders, note the links and the files that lie in no pack, and tell what is to be written in them."""
     while batch := list(itertools.islice(entries, _BATCH)):
         files: list[_File] = []
         for path, entry in batch:
@@ -81,9 +149,9 @@ def _jobs(
                 fresh.folder(os.path.join(target, path))
             else:
                 (files if entry.kind == "file" else links).append(_File(path, entry))
-        placed, alone = stretches(objects, ((file.entry.digest, file.entry.bytes, file) for file in files))
+        placed, others = stretches(objects, ((file.entry.digest, file.entry.bytes, file) for file in files))
         yield from placed
-        yield from alone
+        alone += others
 
 
 def new_folder(path: str) -> None:

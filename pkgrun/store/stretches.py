@@ -15,7 +15,7 @@ from pkgrun.store.parallel import each
 
 T = TypeVar("T")
 
-_READ = 2 << 20
+LONGEST = 2 << 20
 _GAP = 1 << 16
 """Bytes of a pack that are read at once, and that may be read in vain between two blobs."""
 
@@ -95,7 +95,7 @@ def _joined(placed: list[tuple[Place, str, T]]) -> Iterator[Stretch[T]]:
             current is None
             or current.pack != place.pack
             or place.offset > current.end + _GAP
-            or end - current.start > _READ
+            or end - current.start > LONGEST
         ):
             if current is not None:
                 yield current

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
-from pkgrun.errors import NotFound, PermissionDenied
-from pkgrun.store import bulk, reader, readers
-from pkgrun.store.intake import Portion, portions, take_all
+from pkgrun.errors import Damaged, NotFound, PermissionDenied, Temporary
+from pkgrun.store import bulk, hand, hands
+from pkgrun.store.checkout import checkout
+from pkgrun.store.intake import Portion, ingest, portions, take_all
 from pkgrun.store.objects import SMALL, Hashing, digest_of
-from pkgrun.store.readers import Answer, Work
-from pkgrun.store.root import Store
+from pkgrun.store.root import Store, open_store
 from pkgrun.store.scan import Listing, scan
 from tests.processes import open_folder, powerless
+from tests.store.blobs import DAMAGE
 
 COUNT = 5_000  # many more than are worth a process
 
@@ -64,7 +65,7 @@ def expected(listing: Listing) -> dict[str, str]:
 
 
 def test_it_is_what_one_process_reads(many: Path) -> None:
-    assert readers.available()
+    assert hands.available()
     listing = scan(str(many))
     found, odd = read(listing)
     assert found == expected(listing)
@@ -113,34 +114,42 @@ def test_what_may_not_be_read_is_named(many: Path) -> None:
     assert "many/700.txt" in message
 
 
-def works(many: Path) -> Iterator[Work]:
-    for portion in portions(scan(str(many))):
-        if not portion.large:
-            files = [(portion.folder.place(index), stamp[0]) for index, stamp in portion.files]
-            yield Work(portion, portion.directory, files)
+class Wanted(NamedTuple):
+    """A portion to be read, and who is told."""
+
+    portion: Portion
+    told: Callable[[], object]
+
+    def order(self, place: memoryview) -> tuple[Any, ...]:
+        portion = self.portion
+        files = [(os.fsencode(portion.folder.place(index)), stamp[0]) for index, stamp in portion.files]
+        return "read", os.fsencode(portion.directory), files
+
+    def done(self, answer: tuple[Any, ...], place: memoryview) -> None:
+        self.told()
 
 
-def test_a_reader_that_dies_is_an_error_and_leaves_nobody(many: Path) -> None:
-    def told(work: Work, answer: Answer) -> None:
-        for child in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
-            for pid in child.read_text().split():
-                if "reader.py" in Path(f"/proc/{pid}/cmdline").read_text():
-                    os.kill(int(pid), signal.SIGKILL)
-
-    with pytest.raises(OSError, match=r"ended|Broken pipe"):
-        readers.read(works(many), told, room=8 << 20)
-    assert not [line for line in ps() if "reader.py" in line]
+def works(many: Path, told: Callable[[], object]) -> Iterator[Wanted]:
+    return (Wanted(portion, told) for portion in portions(scan(str(many))) if not portion.large)
 
 
-def test_what_readers_left_is_read_here(many: Path) -> None:
+def test_a_hand_that_dies_is_an_error_and_leaves_nobody(many: Path) -> None:
+    def kill() -> None:
+        subprocess.run(["pkill", "-9", "-P", str(os.getpid()), "-f", "hand.py"], check=False)
+
+    with pytest.raises(hands.Ended):
+        hands.do(works(many, kill), room=8 << 20)
+    assert not [line for line in ps() if "hand.py" in line]
+
+
+def test_what_dead_hands_left_is_read_here(many: Path) -> None:
     """Whatever becomes of them: here they are killed while they work."""
-    script = Path(reader.__file__).name
     listing = scan(str(many))
     done = threading.Event()
 
     def kill() -> None:
         while not done.wait(0.001):
-            subprocess.run(["pkill", "-9", "-P", str(os.getpid()), "-f", script], check=False)
+            subprocess.run(["pkill", "-9", "-P", str(os.getpid()), "-f", "hand.py"], check=False)
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -159,20 +168,20 @@ def ps() -> list[str]:
 
 
 def test_an_error_of_whoever_is_told_ends_it(many: Path) -> None:
-    def told(work: Work, answer: Answer) -> None:
-        raise KeyError(work.directory)
+    def told() -> None:
+        raise KeyError
 
     with pytest.raises(KeyError):
-        readers.read(works(many), told, room=8 << 20)
-    assert not [line for line in ps() if "reader.py" in line]
+        hands.do(works(many, told), room=8 << 20)
+    assert not [line for line in ps() if "hand.py" in line]
 
 
-def test_a_reader_ends_with_its_input() -> None:
+def test_a_hand_ends_with_its_input() -> None:
     memory = os.memfd_create("test")
     os.ftruncate(memory, 4096)
     try:
         process = subprocess.run(
-            [sys.executable, "-I", "-S", reader.__file__, str(memory)],
+            [sys.executable, "-I", "-S", hand.__file__, str(memory)],
             input=b"",
             pass_fds=(memory,),
             capture_output=True,
@@ -182,3 +191,41 @@ def test_a_reader_ends_with_its_input() -> None:
     finally:
         os.close(memory)
     assert (process.returncode, process.stderr) == (0, b"")
+
+
+# ---------------------------------------------------------------------- and back
+
+
+@pytest.fixture
+def kept(many: Path, store: Store) -> str:
+    tree = ingest(str(many), store.objects).tree
+    store.objects.flush()
+    return tree.digest
+
+
+def test_what_hands_write_is_what_was_read(many: Path, store: Store, kept: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    done: list[int] = []
+    checkout(store.objects, kept, str(tmp_path / "out"), progress=done.append)
+    assert ingest(str(tmp_path / "out"), Hashing()).tree.digest == kept
+    assert sum(done) == sum(path.stat().st_size for path in many.rglob("*") if path.is_file())
+    umask = os.umask(0)
+    os.umask(umask)
+    assert (tmp_path / "out" / "7.txt").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_hands_write_no_byte_that_is_another(store: Store, kept: str, tmp_path: Path) -> None:
+    digest = digest_of(b"4242" * 42)
+    DAMAGE["flipped"](store, digest)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(Damaged, match=f"is damaged.*{digest}"):
+        checkout(open_store(store.url, create=False).objects, kept, str(tmp_path / "out"))
+    assert not list((tmp_path / "out").rglob("4242.txt"))
+
+
+def test_hands_overwrite_nothing(store: Store, kept: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "4242.txt").symlink_to("/nowhere")
+    with pytest.raises(Temporary, match=r"4242\.txt: File exists"):
+        checkout(store.objects, kept, str(tmp_path / "out"))
+    assert (tmp_path / "out" / "4242.txt").readlink() == Path("/nowhere")

@@ -1,8 +1,8 @@
-"""A process that reads and hashes small files: `reader.py AREA`. Standard library only; it is run as a file.
+"""A process that reads or writes many small files for another: `hand.py AREA`. Standard library only; run as a file.
 
-AREA is the number of a descriptor of memory that is shared with whoever started it. It takes portions from standard
-input, puts the bytes of their files there, and tells on standard output what it found; at the end of input it ends.
-It knows nothing of stores.
+AREA is the number of a descriptor of memory that is shared with whoever started it: the bytes of files pass there. What
+is to be done comes by standard input, what came of it goes to standard output; at the end of input it ends. It knows
+nothing of stores.
 """
 
 from __future__ import annotations
@@ -15,15 +15,21 @@ from hashlib import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+OTHER = -1
+"""Instead of an error's number: the bytes are not those that the digest says."""
 
 
 def main() -> None:
     with mmap.mmap(int(sys.argv[1]), 0) as area, memoryview(area) as view:
-        while portion := receive(0):
-            send(1, _portion(view, *portion))
+        while wanted := receive(0):
+            verb, start, *rest = wanted
+            send(1, _VERBS[verb](view, start, *rest))
 
 
 def send(descriptor: int, message: tuple[Any, ...]) -> None:
@@ -51,7 +57,7 @@ def _exactly(descriptor: int, size: int) -> bytes:
     return data
 
 
-def _portion(
+def _read(
     view: memoryview, start: int, directory: bytes, files: list[tuple[bytes, int]]
 ) -> tuple[bytes, list[int], list[int]]:
     """Read files of one folder, each to where the one before ends.
@@ -67,7 +73,7 @@ def _portion(
     try:
         for index, (name, size) in enumerate(files):
             place = view[start : start + size]
-            numbers = _read(name, size, place, folder)
+            numbers = _read_one(name, size, place, folder)
             if numbers is None:
                 odd.append(index)
                 numbers = (0,) * 5
@@ -79,7 +85,7 @@ def _portion(
     return bytes(digests), seen, odd
 
 
-def _read(name: bytes, size: int, place: memoryview, folder: int) -> tuple[int, ...] | None:
+def _read_one(name: bytes, size: int, place: memoryview, folder: int) -> tuple[int, ...] | None:
     try:
         descriptor = os.open(name, _READING, dir_fd=folder)
         try:
@@ -94,6 +100,39 @@ def _read(name: bytes, size: int, place: memoryview, folder: int) -> tuple[int, 
         return None
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode
 
+
+def _write(
+    view: memoryview, start: int, files: list[tuple[bytes, int, int, int, bytes]]
+) -> tuple[tuple[int, int] | None]:
+    """Make new files: path, where its bytes begin, how many they are, mode, and the digest that they must have.
+
+    Returns:
+        Which one failed first, and the error's number, or `OTHER`.
+    """
+    for index, (path, offset, size, mode, digest) in enumerate(files):
+        data = view[start + offset : start + offset + size]
+        if sha256(data).digest() != digest:
+            return ((index, OTHER),)
+        try:
+            _write_one(path, data, mode)
+        except OSError as error:
+            return ((index, error.errno or OTHER),)
+    return (None,)
+
+
+def _write_one(path: bytes, data: memoryview, mode: int) -> None:
+    descriptor = os.open(path, _NEW, mode)
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+_VERBS: dict[str, Callable[..., tuple[Any, ...]]] = {"read": _read, "write": _write}
 
 if __name__ == "__main__":
     main()
