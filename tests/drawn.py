@@ -16,7 +16,6 @@ from pkgrun.identity import Version
 from pkgrun.records import Record
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-_COUNTS = st.integers(0, (1 << 63) - 1)
 
 _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     str: _TEXT,
@@ -43,11 +42,18 @@ def _of(hint: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
     pattern = _pattern(metadata)
     if pattern is not None:
         return _optional(hint, st.from_regex(pattern.removeprefix("^").removesuffix("$"), fullmatch=True))
-    if any(isinstance(one, annotated_types.Ge) for one in metadata):
-        return _COUNTS
+    bounds: dict[str, Any] = {kind: value for one in metadata for kind, value in _bound(one)}
+    if "ge" in bounds:
+        return st.integers(bounds["ge"], bounds.get("lt", 1 << 63) - 1)
     if any(isinstance(one, annotated_types.MinLen) for one in metadata):
         return _TEXT.filter(bool)
     return _hint(hint)
+
+
+def _bound(one: Any) -> list[tuple[str, Any]]:
+    if isinstance(one, annotated_types.Ge):
+        return [("ge", one.ge)]
+    return [("lt", one.lt)] if isinstance(one, annotated_types.Lt) else []
 
 
 def _optional(hint: Any, drawn: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

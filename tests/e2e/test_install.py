@@ -121,6 +121,8 @@ def test_diagnosis_with_scikit_learn_really_installed(installed: Installed) -> N
         "mount": facts["data"]["mount"],
         "attested": True,
         "unstable": {"count": 0, "names": []},
+        "doubt": None,
+        "written": {how: {"count": 0, "names": []} for how in ("added", "changed", "removed")},
     }
     assert DIGEST.fullmatch(facts["data"]["tree"]["digest"])
     assert facts["data"]["mount"] in {"copy", "reflink", "overlay"}
