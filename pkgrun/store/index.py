@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pkgrun.errors import Damaged, NotFound
 from pkgrun.store import packs
 from pkgrun.store.backend import Backend
-from pkgrun.store.packs import Part
+from pkgrun.store.packs import Contents, Part
 from pkgrun.store.parallel import each
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MANY = 48
 """Packs that are held in memory; more of them go into the database."""
+
+PATIENCE = 200
+"""Questions after which packs are no longer looked into one by one, but read."""
 
 _DIRECTORY = 1 << 31
 _FORM = 1
@@ -54,6 +57,8 @@ class Index:
         self._shelf = _Shelf(folder)
         self._names: list[str] = []
         self._recent: dict[bytes, int] = {}
+        self._unread: list[Contents] = []
+        self._asked = 0
         self._there: set[str] = set()
         self._looked = False
         self.damaged: Damaged | None = None
@@ -73,11 +78,18 @@ class Index:
         with self._lock:
             if not self._looked:
                 self.refresh()
-            if not self._recent and self._shelf.empty:
+            if not self._recent and not self._unread and self._shelf.empty:
                 return {}
             return {digest: place for digest in digests if (place := self._known(digest)) is not None}
 
     def _known(self, digest: bytes, *, directory: bool = False) -> Place | None:
+        self._asked += 1
+        if self._asked > PATIENCE:
+            self._absorb()
+        for contents in self._unread:
+            part = self._found(contents, digest)
+            if part is not None and (part.directory or not directory) and self._is_there(contents.pack):
+                return Place(contents.pack, part.offset, part.length, part.directory)
         packed = self._recent.get(digest)
         if packed is not None and (packed & _DIRECTORY or not directory):
             at, length = packed >> 32 & 0xFFFFFFFF, packed & _DIRECTORY - 1
@@ -86,6 +98,22 @@ class Index:
                 return place
         places = (place for place in self._shelf.find(digest) if place.directory or not directory)
         return next((place for place in places if self._is_there(place.pack)), None)
+
+    def _found(self, contents: Contents, digest: bytes) -> Part | None:
+        try:
+            return contents.find(digest)
+        except Damaged as error:
+            self.damaged = error
+            return None
+
+    def _absorb(self) -> None:
+        """Read all that was only looked into: for many questions that is quicker."""
+        unread, self._unread = self._unread, []
+        for contents in unread:
+            try:
+                self.add(contents.pack, list(contents))
+            except Damaged as error:
+                self.damaged = error
 
     def _is_there(self, pack: str) -> bool:
         """Looked for once: what the cache remembers may have been merged into other packs since."""
@@ -112,20 +140,20 @@ class Index:
             there = {pack for name in self._backend.list(packs.FOLDER) if (pack := packs.name_in(name))}
             if not there.issuperset(self._names):  # another may hold the same blob, but only one was noted
                 self._names, self._recent = [], {}
-            new = sorted(there.difference(self._names, self._shelf.packs()))
+            self._unread = [contents for contents in self._unread if contents.pack in there]
+            unread = (contents.pack for contents in self._unread)
+            new = sorted(there.difference(self._names, unread, self._shelf.packs()))
             self._there, self._looked, self.damaged = there, True, None
             many = len(new) > MANY
             for start in range(0, len(new), MANY):
                 some = new[start : start + MANY]
-                read = zip(some, each(self._parts, some, run=1), strict=True)
-                found = {pack: parts for pack, parts in read if parts is not None}
+                found = [one for one in each(self._contents, some, run=1) if one is not None]
                 if not (many and self._shelf.add(found)):
-                    for pack, parts in found.items():
-                        self.add(pack, parts)
+                    self._unread += found
 
-    def _parts(self, pack: str) -> list[Part] | None:
+    def _contents(self, pack: str) -> Contents | None:
         try:
-            return packs.parts_of(self._backend, pack)
+            return packs.contents_of(self._backend, pack)
         except NotFound:  # merged into another one meanwhile
             return None
         except Damaged as error:  # no reason not to read the others
@@ -191,7 +219,7 @@ class _Shelf:
             for name, at, length, directory in self._ask(question, digest)
         )
 
-    def add(self, found: Mapping[str, list[Part]]) -> bool:
+    def add(self, found: Sequence[Contents]) -> bool:
         """Keep what packs hold; False if it cannot be kept."""
         database = self._open(create=True)
         if database is None:
@@ -200,15 +228,17 @@ class _Shelf:
 
         try:
             with database:
-                for pack, parts in found.items():
+                for contents in found:
                     number = database.execute(
                         "insert into pack (name) values (?) on conflict do update set name = name returning number",
-                        (pack,),
+                        (contents.pack,),
                     ).fetchone()[0]
                     database.executemany(
                         "insert or replace into blob values (?, ?, ?, ?, ?)",
-                        ((one.digest, number, one.offset, one.length, one.directory) for one in parts),
+                        ((one.digest, number, one.offset, one.length, one.directory) for one in contents),
                     )
+        except Damaged:  # which the reader of each will find out
+            return False
         except sqlite3.Error:
             self._discard()
             return False

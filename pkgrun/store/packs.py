@@ -7,9 +7,10 @@ names every blob by content and place, so it names every byte of the pack.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pkgrun.errors import Damaged, NotFound
@@ -119,12 +120,50 @@ class Pack(NamedTuple):
     parts: list[Part]
 
 
-def parts_of(backend: Backend, pack: str) -> list[Part]:
+class Contents:
+    """What a pack holds, as its index says: checked as a whole, and looked into where it is asked."""
+
+    def __init__(self, pack: str, index: bytes, end: int) -> None:
+        self.pack, self._index, self._end = pack, index, end
+
+    def __len__(self) -> int:
+        return len(self._index) // _ENTRY.size
+
+    def __iter__(self) -> Iterator[Part]:
+        """All of it.
+
+        Raises:
+            Damaged: a blob is said to lie where the pack has none.
+        """
+        return (self._checked(Part.parse(*entry)) for entry in _ENTRY.iter_unpack(self._index))
+
+    def find(self, digest: bytes) -> Part | None:
+        """One blob, if it is there; in as many steps as the number of blobs has bits.
+
+        Raises:
+            Damaged: it is said to lie where the pack has none.
+        """
+        at = bisect.bisect_left(range(len(self)), digest, key=self._digest)
+        if at == len(self) or self._digest(at) != digest:
+            return None
+        return self._checked(Part.parse(*_ENTRY.unpack_from(self._index, at * _ENTRY.size)))
+
+    def _digest(self, at: int) -> bytes:
+        start = at * _ENTRY.size
+        return self._index[start : start + 32]
+
+    def _checked(self, part: Part) -> Part:
+        if part.offset < len(MAGIC) or part.offset + part.length > self._end:
+            raise _damaged(key_of(self.pack))
+        return part
+
+
+def contents_of(backend: Backend, pack: str) -> Contents:
     """What a pack holds, from its index, which is checked against the pack's name.
 
     Raises:
         NotFound: there is no such pack (any more).
-        Damaged: it is cut off, or its index is not what its name says, or names what is not in it.
+        Damaged: it is cut off, or its index is not what its name says.
     """
     key = key_of(pack)
     found = backend.stat(key)
@@ -142,11 +181,7 @@ def parts_of(backend: Backend, pack: str) -> list[Part]:
     index = end[len(end) - length - _FOOT.size : len(end) - _FOOT.size]
     if hashlib.sha256(index).hexdigest() != pack:
         raise _damaged(key)
-    parts = [Part.parse(*entry) for entry in _ENTRY.iter_unpack(index)]
-    end_of_blobs = found.size - length - _FOOT.size
-    if any(part.offset < len(MAGIC) or part.offset + part.length > end_of_blobs for part in parts):
-        raise _damaged(key)
-    return parts
+    return Contents(pack, index, found.size - length - _FOOT.size)
 
 
 def _count(end: bytes, key: str) -> int:

@@ -24,7 +24,7 @@ def holds_packs(store: Store) -> list[Path]:
 
 def contents(store: Store) -> dict[str, list[Part]]:
     """What each pack holds, by the pack's name."""
-    return {path.stem: packs.parts_of(store.backend, path.stem) for path in holds_packs(store)}
+    return {path.stem: list(packs.contents_of(store.backend, path.stem)) for path in holds_packs(store)}
 
 
 def blobs(store: Store) -> dict[str, bytes]:
@@ -63,7 +63,7 @@ def pack_of(backend: Backend, digest: str) -> tuple[str, Part] | None:
     for name in map(packs.name_in, backend.list(packs.FOLDER)):
         if name is None:
             continue
-        for part in packs.parts_of(backend, name):
+        for part in packs.contents_of(backend, name):
             if part.digest.hex() == digest[7:]:
                 return name, part
     return None

@@ -21,7 +21,7 @@ from pkgrun.store.backend import Backend
 from pkgrun.store.checkout import checkout
 from pkgrun.store.intake import ingest
 from pkgrun.store.objects import SMALL, Hashing, Objects, digest_of
-from pkgrun.store.packs import Filling, Pack, Part, parts_of
+from pkgrun.store.packs import Filling, Pack, Part, contents_of
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.sending import send
 from tests.processes import apart, race
@@ -80,7 +80,10 @@ def test_a_pack_with_a_long_index(store: Store) -> None:
     """Longer than what is read at first."""
     pack = filled(*(b"%d" % number for number in range(30_000)))
     send(store.backend, pack)
-    assert parts_of(store.backend, pack.name) == pack.parts
+    contents = contents_of(store.backend, pack.name)
+    assert list(contents) == pack.parts
+    assert [contents.find(part.digest) for part in pack.parts[::1000]] == pack.parts[::1000]
+    assert contents.find(bytes(32)) is contents.find(b"\xff" * 32) is None
     assert store.objects.read(digest_of(b"29999")) == b"29999"
 
 
@@ -104,7 +107,7 @@ def test_a_pack_that_is_cut_off_is_named(store: Store, sent: Pack) -> None:
     for length in range(len(sent.data)):
         file_of(store, sent).write_bytes(sent.data[:length])
         with pytest.raises(Damaged, match=sent.name):
-            parts_of(store.backend, sent.name)
+            list(contents_of(store.backend, sent.name))
 
 
 def test_every_bit_of_the_index_and_the_foot_counts(store: Store, sent: Pack) -> None:
@@ -114,7 +117,7 @@ def test_every_bit_of_the_index_and_the_foot_counts(store: Store, sent: Pack) ->
             continue  # the index's own sum is for people; what counts is the name
         flip(file_of(store, sent), at)
         with pytest.raises(Damaged, match=sent.name):
-            parts_of(store.backend, sent.name)
+            list(contents_of(store.backend, sent.name))
         file_of(store, sent).write_bytes(sent.data)
 
 
@@ -132,19 +135,19 @@ def test_a_foot_that_lies_about_the_index(store: Store, sent: Pack, count: int) 
     lying = sent.data[:-16] + struct.pack(">Q", count) + sent.data[-8:]
     file_of(store, sent).write_bytes(lying)
     with pytest.raises(Damaged, match=sent.name):
-        parts_of(store.backend, sent.name)
+        list(contents_of(store.backend, sent.name))
 
 
 def test_a_pack_that_is_not_there(store: Store) -> None:
     with pytest.raises(NotFound):
-        parts_of(store.backend, "0" * 64)
+        contents_of(store.backend, "0" * 64)
 
 
 def test_a_pack_under_another_packs_name(store: Store, sent: Pack) -> None:
     other = filled(b"other")
     file_of(store, sent).rename(file_of(store, other))
     with pytest.raises(Damaged, match=other.name):
-        parts_of(store.backend, other.name)
+        list(contents_of(store.backend, other.name))
 
 
 def test_an_index_that_names_other_bytes_gives_none_of_them(store: Store) -> None:
