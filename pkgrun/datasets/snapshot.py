@@ -58,6 +58,7 @@ class _State:
     """What is known of a folder. `digests` has 32 bytes for each file, zeros while not known.
 
     `row` is what the cache says of a folder that looks just so; `sizes` is of files that changed while they were read.
+    `was` is the directory that all digests known so far come from.
     """
 
     folder: Folder
@@ -65,6 +66,7 @@ class _State:
     digests: bytearray
     row: Row | None
     sizes: dict[int, int]
+    was: bytes = b""
 
     def digest(self, index: int) -> bytes:
         """Of one file."""
@@ -96,7 +98,7 @@ def _recall(listing: Listing, folder: Folder, cache: StatCache) -> _State:
         return _State(folder, place, bytearray(32 * len(folder.names)), None, {})
     if row.looks == folder.looks() and max(folder.changed(), default=0) + MARGIN < row.read_at:
         return _State(folder, place, bytearray(row.digests), row, {})
-    state = _State(folder, place, bytearray(32 * len(folder.names)), None, {})
+    state = _State(folder, place, bytearray(32 * len(folder.names)), None, {}, row.node)
     before = {file: index for index, file in enumerate(Folder.files_of(row.looks))}
     for index, file in enumerate(zip(folder.names, folder.every_stamp(), strict=True)):
         was, changed = before.get(file), file[1][2]
@@ -125,9 +127,10 @@ def _wanted(state: _State, sink: Sink) -> Iterator[int]:
     if state.row is not None and state.row.node and sink.holds_directory(_digest(state.row.node)):
         return
     state.row = None
+    there = bool(state.was) and sink.holds_directory(_digest(state.was))
     for index, size in enumerate(state.folder.sizes()):
         digest = state.digest(index)
-        if digest == _UNKNOWN or not sink.holds(_digest(digest), size):
+        if digest == _UNKNOWN or not (there or sink.holds(_digest(digest), size)):
             yield index
 
 

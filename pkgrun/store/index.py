@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 MANY = 48
 """Packs that are held in memory; more of them go into the database."""
 
-PATIENCE = 200
-"""Questions after which packs are no longer looked into one by one, but read."""
+_STEPS = 3
+"""What looking into one pack costs, in entries that could have been read instead."""
 
 _DIRECTORY = 1 << 31
 _FORM = 1
@@ -83,9 +83,10 @@ class Index:
             return {digest: place for digest in digests if (place := self._known(digest)) is not None}
 
     def _known(self, digest: bytes, *, directory: bool = False) -> Place | None:
-        self._asked += 1
-        if self._asked > PATIENCE:
-            self._absorb()
+        if self._unread:
+            self._asked += len(self._unread) * _STEPS
+            if self._asked > sum(map(len, self._unread)):
+                self._absorb()
         for contents in self._unread:
             part = self._found(contents, digest)
             if part is not None and (part.directory or not directory) and self._is_there(contents.pack):

@@ -107,6 +107,8 @@ class LocalUpload:
         self._buffer: mmap.mmap | None = None
         self._filled = 0
         self._direct = False
+        self._writing: threading.Thread | None = None
+        self._failure: BaseException | None = None
 
     def write(self, chunk: bytes | bytearray) -> None:
         view = memoryview(chunk)
@@ -118,21 +120,39 @@ class LocalUpload:
             self._filled += len(some)
             view = view[len(some) :]
             if self._filled == _DIRECT:
+                self._wait()
                 self._pass_by(True)
-                self._drain()
+                # Beside what follows: whoever feeds us has the next piece to read and to hash.
+                self._writing = threading.Thread(
+                    target=self._drain, args=(self._buffer, _DIRECT), daemon=True
+                )
+                self._writing.start()
+                self._buffer, self._filled = None, 0
 
-    def _drain(self) -> None:
-        if self._buffer is None:
-            return
-        with _translated(self._path), memoryview(self._buffer) as view, view[: self._filled] as some:
-            try:
-                write_all(self._descriptor, some)
-            except OSError as error:
-                if error.errno != errno.EINVAL or not self._direct:
-                    raise
-                self._pass_by(False)  # it was allowed, and yet it is not done
-                write_all(self._descriptor, some)
-        self._filled = 0
+    def _wait(self) -> None:
+        """What was handed over is written.
+
+        Raises:
+            PkgrunError: it is not.
+        """
+        if self._writing is not None:
+            self._writing.join()
+            self._writing = None
+        if self._failure is not None:
+            raise self._failure
+
+    def _drain(self, buffer: mmap.mmap, size: int) -> None:
+        try:
+            with _translated(self._path), memoryview(buffer) as view, view[:size] as some:
+                try:
+                    write_all(self._descriptor, some)
+                except OSError as error:
+                    if error.errno != errno.EINVAL or not self._direct:
+                        raise
+                    self._pass_by(False)  # it was allowed, and yet it is not done
+                    write_all(self._descriptor, some)
+        except BaseException as error:
+            self._failure = error
 
     def _pass_by(self, wanted: bool) -> None:
         if wanted != self._direct:
@@ -145,24 +165,24 @@ class LocalUpload:
 
     def publish(self, key: str) -> None:
         try:
+            self._wait()
             self._pass_by(False)  # the last piece need not be whole blocks
-            self._drain()
+            if self._buffer is not None:
+                self._drain(self._buffer, self._filled)
+            self._wait()
         except PkgrunError:
             self.discard()
             raise
-        self._release()
+        self._buffer = None
         self._backend.adopt(self._path, self._descriptor, key)
 
     def discard(self) -> None:
-        self._release()
+        if self._writing is not None:
+            self._writing.join()
+            self._writing = None
+        self._buffer = None
         os.close(self._descriptor)
         os.unlink(self._path)
-
-    def _release(self) -> None:
-        if self._buffer is not None:
-            with suppress(BufferError):  # an error on its way still holds a view of it, and then lets it go
-                self._buffer.close()
-            self._buffer = None
 
 
 class LocalBackend:
