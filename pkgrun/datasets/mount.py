@@ -140,7 +140,9 @@ def _clone_all(listing: Listing, target: str, meter: _Meter) -> list[str] | None
         return changed
 
     first = next(portions(listing), None)
-    if first is None or not _can_clone(first, target):
+    if first is None:
+        return []
+    if not _can_clone(first, target):
         return None
     return [path for changed in each(clone, portions(listing), run=1) for path in changed]
 

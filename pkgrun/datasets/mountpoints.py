@@ -1,12 +1,11 @@
-"""Which file systems keep their own time: those of this machine's kernel, not those of a server."""
+"""Which file systems have ctimes that nobody can choose: those that this machine's kernel stamps by its own clock."""
 
 from __future__ import annotations
 
 import os
 
-_LOCAL = frozenset(
-    {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "zfs", "bcachefs", "overlay", "apfs"}
-)
+_LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "zfs", "bcachefs"})
+"""Not those whose times are what an image or a server says (squashfs, iso9660, vfat, FUSE, NFS), nor overlays of them."""
 
 
 def on_this_machine(path: str) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from pkgrun.datasets.mountpoints import on_this_machine
+
 if TYPE_CHECKING:
     import sqlite3
 
@@ -46,6 +48,11 @@ class Row(NamedTuple):
     files: int
     bytes: int
     read_at: int
+
+
+def for_dataset(folder: str | None, path: str) -> StatCache:
+    """The cache for a dataset, which knows nothing and learns nothing where ctimes prove nothing."""
+    return StatCache(folder if on_this_machine(path) else None)
 
 
 class StatCache:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pkgrun.datasets import snapshot, sources
 from pkgrun.datasets.mountpoints import on_this_machine
 from pkgrun.datasets.sources import Source
-from pkgrun.datasets.stat_cache import StatCache
+from pkgrun.datasets.stat_cache import for_dataset
 from pkgrun.datasets.written import between
 from pkgrun.errors import Bug, NotFound
 from pkgrun.store.intake import Ingested, Progress
@@ -62,7 +62,7 @@ class Witness:
         seen: how the source looked when it was cloned; else it is looked at now, or beside the code.
         failed: called, from another thread, once the dataset proves to be none that can be kept.
         """
-        self._source, self._sink, self._cache = source, sink, StatCache(cache)
+        self._source, self._sink, self._cache = source, sink, for_dataset(cache, source.path)
         self._seen, self._failed, self._progress = seen, failed, progress
         self._content: Ingested | None = None
         self._failure: BaseException | None = None

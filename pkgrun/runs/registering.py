@@ -12,7 +12,7 @@ from pkgrun.datasets import snapshot, sources
 from pkgrun.datasets.arrival import here
 from pkgrun.datasets.cache import Copies
 from pkgrun.datasets.sources import Source
-from pkgrun.datasets.stat_cache import StatCache
+from pkgrun.datasets.stat_cache import for_dataset
 from pkgrun.errors import Temporary
 from pkgrun.identity import check_name
 from pkgrun.observe import Observer, Progress
@@ -90,7 +90,7 @@ def _taken(
         done += size
         observer(Progress("data", done, total, "bytes"))
 
-    looks = StatCache(cache)
+    looks = for_dataset(cache, source.path)
     try:
         content = snapshot.take(listing, store.objects, looks, begin=registration.begin, progress=told)
     finally:

@@ -16,8 +16,8 @@ from pkgrun.store.objects import SMALL, Sink
 from pkgrun.store.parallel import FEW, each
 from pkgrun.store.scan import same
 
-WORTH = 20
-"""Portions from which on it pays to start processes that read."""
+WORTH = 1_500
+"""Files from which on it pays to start processes that read."""
 
 Got = Callable[[Portion, bytes, dict[int, int]], object]
 """Handed what was read of each portion, from several threads: 32 bytes of digest for each file, and the sizes of those
@@ -43,9 +43,15 @@ def take(wanted: Iterable[Portion], sink: Sink, got: Got, *, progress: Progress)
         got(portion, *_read_here(portion, sink, progress))
 
     rest = small()
-    first = list(itertools.islice(rest, WORTH))
+    first: list[Portion] = []
+    count = 0
+    for portion in rest:
+        first.append(portion)
+        count += len(portion.files)
+        if count >= WORTH:
+            break
     rest = itertools.chain(first, rest)
-    if len(first) == WORTH and hands.available():
+    if count >= WORTH and hands.available():
         rest = _read_apart(rest, sink, got, progress)
     each(here, rest, threads=FEW, run=1)
     each(here, large, run=1)

@@ -42,8 +42,8 @@ def send(descriptor: int, message: tuple[Any, ...]) -> None:
 
 def receive(descriptor: int) -> tuple[Any, ...]:
     """A message; nothing at the end of input."""
-    size = int.from_bytes(_exactly(descriptor, 8), "big")
-    message: tuple[Any, ...] = marshal.loads(_exactly(descriptor, size)) if size else ()  # noqa: S302
+    data = _exactly(descriptor, int.from_bytes(_exactly(descriptor, 8), "big"))
+    message: tuple[Any, ...] = marshal.loads(data) if data else ()  # noqa: S302
     return message
 
 
@@ -69,7 +69,10 @@ def _read(
     digests = bytearray()
     seen: list[int] = []
     odd = []
-    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return bytes(32 * len(files)), [0] * (5 * len(files)), list(range(len(files)))
     try:
         for index, (name, size) in enumerate(files):
             place = view[start : start + size]

@@ -84,8 +84,10 @@ class _Hand:
                 [sys.executable, "-I", "-S", str(Path(hand.__file__)), str(memory)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # how it ended is told here
                 pass_fds=(memory,),
                 bufsize=0,
+                process_group=0,  # Ctrl-C is meant for us, who then let it end
             )
         except OSError as error:
             raise Ended(error.errno, error.strerror) from error

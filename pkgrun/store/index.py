@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,11 +30,12 @@ _STEPS = 3
 """What looking into one pack costs, in entries that could have been read instead."""
 
 _DIRECTORY = 1 << 31
-_FORM = 1
+_FORM = 2
 _TABLES = """
 create table if not exists pack (number integer primary key, name text not null unique);
 create table if not exists blob (
     digest blob not null, pack integer not null, offset integer not null, length integer not null, directory integer not null,
+    mark integer not null,
     primary key (digest, pack)
 ) without rowid;
 """
@@ -116,6 +118,15 @@ class Index:
             except Damaged as error:
                 self.damaged = error
 
+    def distrust(self) -> bool:
+        """Something was not where the database says, or not in it: forget that, and read the packs. False if that is done."""
+        with self._lock:
+            if not self._shelf.discard():
+                return False
+            self._looked = False
+            self.refresh()
+            return True
+
     def _is_there(self, pack: str) -> bool:
         """Looked for once: what the cache remembers may have been merged into other packs since."""
         if pack not in self._there:
@@ -162,6 +173,10 @@ class Index:
             return None
 
 
+def _mark(digest: bytes, pack: str, offset: int, length: int, directory: int) -> int:
+    return zlib.crc32(b"%b %b %d %d %d" % (digest, pack.encode(), offset, length, directory))
+
+
 class _Shelf:
     """The database of an index; without a folder, or where none can be written, it is always empty."""
 
@@ -184,15 +199,19 @@ class _Shelf:
                 self._database = sqlite3.connect(self._path, timeout=30, check_same_thread=False)
                 self._database.executescript("pragma journal_mode=wal; pragma synchronous=off;" + _TABLES)
             except (OSError, sqlite3.Error):
-                self._discard()
+                self.discard()
         return self._database
 
-    def _discard(self) -> None:
-        """What cannot be read is not worth anything: go on without, and let the next one begin anew."""
+    def discard(self) -> bool:
+        """What cannot be read is not worth anything: go on without, and let the next one begin anew. Whether there was any."""
+        there = self._usable and os.path.exists(self._path)
+        if self._database is not None:
+            self._database.close()
         self._usable, self._database = False, None
         for end in ("", "-wal", "-shm"):
             with suppress(OSError):
                 os.unlink(self._path + end)
+        return there
 
     def _ask(self, question: str, *values: object) -> list[tuple[Any, ...]]:
         database = self._open(create=False)
@@ -203,7 +222,7 @@ class _Shelf:
         try:
             return database.execute(question, values).fetchall()
         except sqlite3.Error:
-            self._discard()
+            self.discard()
             return []
 
     def packs(self) -> Iterator[str]:
@@ -212,13 +231,12 @@ class _Shelf:
 
     def find(self, digest: bytes) -> Iterator[Place]:
         """Where a blob is said to lie."""
-        question = (
-            "select name, offset, length, directory from blob join pack on number = pack where digest = ?"
-        )
-        return (
-            Place(name, at, length, bool(directory))
-            for name, at, length, directory in self._ask(question, digest)
-        )
+        question = "select name, offset, length, directory, mark from blob join pack on number = pack where digest = ?"
+        found = self._ask(question, digest)
+        if any(_mark(digest, *row[:4]) != row[4] for row in found):  # SQLite does not check its pages
+            self.discard()
+            return iter(())
+        return (Place(name, at, length, bool(directory)) for name, at, length, directory, _ in found)
 
     def add(self, found: Sequence[Contents]) -> bool:
         """Keep what packs hold; False if it cannot be kept."""
@@ -235,12 +253,15 @@ class _Shelf:
                         (contents.pack,),
                     ).fetchone()[0]
                     database.executemany(
-                        "insert or replace into blob values (?, ?, ?, ?, ?)",
-                        ((one.digest, number, one.offset, one.length, one.directory) for one in contents),
+                        "insert or replace into blob values (?, ?, ?, ?, ?, ?)",
+                        (
+                            (one.digest, number, *one[1:], _mark(one.digest, contents.pack, *one[1:]))
+                            for one in contents
+                        ),
                     )
         except Damaged:  # which the reader of each will find out
             return False
         except sqlite3.Error:
-            self._discard()
+            self.discard()
             return False
         return True

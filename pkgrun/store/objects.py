@@ -286,13 +286,29 @@ class Objects:
         Raises:
             Damaged: it is missing or its bytes are others.
         """
-        hasher = hashlib.sha256()
         place = self.place(digest)
-        for chunk in self._object(digest) if place is None else [self.part(place)]:
+        if place is not None:
+            yield self._packed(digest, place)
+            return
+        hasher = hashlib.sha256()
+        for chunk in self._object(digest):
             hasher.update(chunk)
             yield chunk
         if "sha256:" + hasher.hexdigest() != digest:
-            raise _damaged(digest, place)
+            raise _damaged(digest, None)
+
+    def _packed(self, digest: str, place: Place) -> bytes:
+        """A blob out of a pack, verified; if it is not there, the local index may be at fault and is made anew."""
+        try:
+            data = self.part(place)
+            self.verify(digest, data, place.pack)
+        except Damaged:
+            again = self.place(digest) if self._index.distrust() else None
+            if again is None:
+                raise
+            data = self.part(again)
+            self.verify(digest, data, again.pack)
+        return data
 
     def place(self, digest: str) -> Place | None:
         """Which pack a blob lies in; None of one that is an object of its own, or missing."""
@@ -309,7 +325,7 @@ class Objects:
         except NotFound as error:
             raise _missing(key_of_pack(place.pack)) from error
 
-    def verify(self, digest: str, data: memoryview, pack: str) -> None:
+    def verify(self, digest: str, data: bytes | memoryview, pack: str) -> None:
         """Raises:
         Damaged: the bytes do not have the digest.
         """
@@ -320,9 +336,11 @@ class Objects:
         try:
             yield from self._backend.stream(key_of(digest))
         except NotFound as error:
-            # Whoever published it may have done so after we looked which packs there are.
+            # Whoever published it may have done so after we looked which packs there are; or the local index lacks it.
             self._index.refresh()
             place = self.place(digest)
+            if place is None and self._index.distrust():
+                place = self.place(digest)
             if place is None:
                 raise _missing(digest, self._index.damaged) from error
             yield self.part(place)

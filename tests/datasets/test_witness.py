@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from pkgrun.datasets import sources
+from pkgrun.datasets import snapshot, sources
 from pkgrun.datasets import witness as witnesses
+from pkgrun.datasets.mountpoints import on_this_machine
+from pkgrun.datasets.stat_cache import for_dataset
 from pkgrun.datasets.witness import Witness
 from pkgrun.errors import DataInvalid, NotFound
 from pkgrun.store.intake import ingest
 from pkgrun.store.objects import Hashing, Sink
-from pkgrun.store.scan import Listing
+from pkgrun.store.scan import Listing, scan
 
 TURNS = 40
 
@@ -150,3 +152,16 @@ def test_an_empty_dataset(tmp_path: Path) -> None:
     testimony = seen_through(witness(tmp_path / "empty"))
     assert testimony.attested
     assert testimony.content.tree.files == 0
+
+
+def test_where_anybody_can_choose_a_ctime_nothing_is_remembered(tmp_path: Path) -> None:
+    """As on an image that somebody made; what the kernel shows below /proc has such times, too."""
+    assert not on_this_machine("/proc")
+    assert on_this_machine(str(tmp_path))
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "f").write_bytes(b"x")
+    for path, remembered in (("/proc/sys/kernel/pty", False), (str(tmp_path / "d"), True)):
+        cache = for_dataset(str(tmp_path / "cache"), path)
+        snapshot.take(scan(path), Hashing(), cache)
+        again = for_dataset(str(tmp_path / "cache"), path).get(path)
+        assert (again is not None) is remembered
