@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,13 +135,32 @@ def works(many: Path, told: Callable[[], object]) -> Iterator[Wanted]:
     return (Wanted(portion, told) for portion in portions(scan(str(many))) if not portion.large)
 
 
-def test_a_hand_that_dies_is_an_error_and_leaves_nobody(many: Path) -> None:
-    def kill() -> None:
-        subprocess.run(["pkill", "-9", "-P", str(os.getpid()), "-f", "hand.py"], check=False)
+def running() -> list[int]:
+    """The hands that this process has."""
+    found = []
+    for children in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended
+            found += [int(pid) for pid in children.read_text().split()]
+    return [pid for pid in found if is_hand(pid)]
 
+
+def is_hand(pid: int) -> bool:
+    try:
+        return b"hand.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def kill_all() -> None:
+    for pid in running():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_hand_that_dies_is_an_error_and_leaves_nobody(many: Path) -> None:
     with pytest.raises(hands.Ended):
-        hands.do(works(many, kill), room=8 << 20)
-    assert not [line for line in ps() if "hand.py" in line]
+        hands.do(works(many, kill_all), room=8 << 20)
+    assert not running()
 
 
 def test_what_dead_hands_left_is_read_here(many: Path) -> None:
@@ -149,7 +170,7 @@ def test_what_dead_hands_left_is_read_here(many: Path) -> None:
 
     def kill() -> None:
         while not done.wait(0.001):
-            subprocess.run(["pkill", "-9", "-P", str(os.getpid()), "-f", "hand.py"], check=False)
+            kill_all()
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -161,19 +182,13 @@ def test_what_dead_hands_left_is_read_here(many: Path) -> None:
     assert found == expected(listing)
 
 
-def ps() -> list[str]:
-    command = ["ps", "-o", "args=", "--ppid", str(os.getpid())]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
-    return said.stdout.splitlines()
-
-
 def test_an_error_of_whoever_is_told_ends_it(many: Path) -> None:
     def told() -> None:
         raise KeyError
 
     with pytest.raises(KeyError):
         hands.do(works(many, told), room=8 << 20)
-    assert not [line for line in ps() if "hand.py" in line]
+    assert not running()
 
 
 def test_a_hand_ends_with_its_input() -> None:
