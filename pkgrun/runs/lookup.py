@@ -72,7 +72,7 @@ def dataset(store: Store, text: str, observer: Observer = silent) -> Dataset:
     if "@" in name:
         if os.path.exists(text) and not re.fullmatch(_DATASET, name):
             return sources.find(text)
-        return _stored(store, registered(store, name), below)
+        return _stored(store, _registered_not_path(store, name, text), below)
     if not re.fullmatch(NAME_PATTERN, name) or not registry.exists(store.backend, name, 1):
         return sources.find(text)
     if os.path.exists(text):
@@ -83,6 +83,15 @@ def dataset(store: Store, text: str, observer: Observer = silent) -> Dataset:
             )
         )
     return _stored(store, registered(store, name), below)
+
+
+def _registered_not_path(store: Store, name: str, text: str) -> DatasetRecord:
+    try:
+        return registered(store, name)
+    except NotFound as error:
+        if os.path.exists(text):
+            raise NotFound(error.message, hint=f"./{shown(text)} means the path") from error
+        raise
 
 
 def registered(store: Store, text: str) -> DatasetRecord:

@@ -62,6 +62,8 @@ def _seam(ended: Exit, workdir: str) -> str | None:
     if ended.failure is None:
         return None
     text = f"{ended.failure.message}\n{ended.failure.traceback}".replace(workdir + "/", "")
+    if re.search(r"\[Errno 30\]|Read-only file system", text):
+        return _CLOSED
     lines = [line for line in text.splitlines() if _IN_DATA.search(line)]
     return next((advice for error, advice in _SEAMS.items() if any(map(error.search, lines))), None)
 
@@ -91,6 +93,7 @@ _HINTS = {
 
 _FOLDERS = "|".join((contract.DATA, contract.EVALUATION_DATA, contract.DATASET))
 _IN_DATA = re.compile(rf"""["'](\./)?({_FOLDERS})["'/]|(^|[\s(=])(\./)?({_FOLDERS})/""")
+_CLOSED = "the dataset's own folder and the store are closed to the code; write below data/ or the current directory"
 _SEAMS = {
     re.compile(r"\[Errno 18\]|Invalid cross-device link"): (
         "the data is an overlay, which renames no folder of the dataset and nothing across its border; "

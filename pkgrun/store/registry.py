@@ -17,6 +17,7 @@ from pkgrun.store.numbers import gallop
 from pkgrun.store.objects import digest_of
 
 _NAME = re.compile(NAME_PATTERN)
+_LIST = "`pkgrun dataset list` shows what there is"
 
 
 def key(dataset: str, number: int) -> str:
@@ -46,7 +47,7 @@ def _read(backend: Backend, dataset: str, number: int) -> tuple[DatasetRecord, b
     except NotFound as error:
         raise NotFound(
             f"there is no dataset {dataset}@{number}",
-            hint=f"`pkgrun dataset show {dataset}` shows its numbers",
+            hint="`pkgrun dataset list` shows what there is",
         ) from error
     record = DatasetRecord.from_bytes(data, key=name)
     if (record.dataset, record.number) != (dataset, number):
@@ -75,7 +76,7 @@ def newest(backend: Backend, dataset: str) -> DatasetRecord:
     """
     number = newest_number(backend, dataset)
     if not number:
-        raise NotFound(f"there is no dataset {dataset}", hint="`pkgrun dataset list` shows what there is")
+        raise NotFound(f"there is no dataset {dataset}", hint=_LIST)
     return read(backend, dataset, number)
 
 

@@ -203,3 +203,17 @@ def test_damage_is_found_on_the_way_out(lone_lab: Lab, which: bytes, damage: str
         lone_lab.workspace().datasets.export("rows", lone_lab.folder / "out")
     assert caught.value.exit_code == 8
     assert not (lone_lab.folder / "out" / os.fsdecode(which)).exists()
+
+
+def test_a_path_with_an_at_sign_is_pointed_out(tmp_path: Path) -> None:
+    workspace = pkgrun.open(tmp_path / "store")
+    (tmp_path / "a@1").mkdir()
+    here = os.getcwd()
+    os.chdir(tmp_path)
+    try:
+        with pytest.raises(NotFound, match="no dataset a@1") as caught:
+            workspace.datasets.add("b", "a@1")
+        assert caught.value.hint == "./a@1 means the path"
+        assert workspace.datasets.add("b", "./a@1").record.tree.files == 0
+    finally:
+        os.chdir(here)
