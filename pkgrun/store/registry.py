@@ -45,10 +45,9 @@ def _read(backend: Backend, dataset: str, number: int) -> tuple[DatasetRecord, b
     try:
         data = backend.read(name)
     except NotFound as error:
-        raise NotFound(
-            f"there is no dataset {dataset}@{number}",
-            hint="`pkgrun dataset list` shows what there is",
-        ) from error
+        known = exists(backend, dataset, 1)
+        hint = f"`pkgrun dataset show {dataset}` shows its numbers" if known else _LIST
+        raise NotFound(f"there is no dataset {dataset}@{number}", hint=hint) from error
     record = DatasetRecord.from_bytes(data, key=name)
     if (record.dataset, record.number) != (dataset, number):
         raise Damaged(f"{name} is the record of {record.label}")
