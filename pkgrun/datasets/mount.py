@@ -97,7 +97,7 @@ def mount(
         fresh.folder(os.path.join(target, folder))
     meter = _Meter(report, sum(sum(folder.sizes()) for folder in listing.content))
     changed = _clone_all(listing, target, meter) if wanted != "copy" else None
-    if changed is None and wanted == "reflink":
+    if changed is None and wanted == "reflink" and any(folder.names for folder in listing.content):
         raise UsageError(
             f"{source.label} cannot be mounted by reflink: the file system of the cache does not share blocks with it",
             hint="--mount auto takes another way",
@@ -140,9 +140,7 @@ def _clone_all(listing: Listing, target: str, meter: _Meter) -> list[str] | None
         return changed
 
     first = next(portions(listing), None)
-    if first is None:
-        return []
-    if not _can_clone(first, target):
+    if first is None or not _can_clone(first, target):
         return None
     return [path for changed in each(clone, portions(listing), run=1) for path in changed]
 

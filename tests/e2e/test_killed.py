@@ -75,6 +75,8 @@ DIES_AT_CALL = """
                 return value
 
             def call(*arguments, **more):
+                if "heartbeat" in str(arguments[:1]) or "/events/" in str(arguments[:1]):
+                    return value(*arguments, **more)  # the heart's, which come as often as the machine has time
                 self._calls.append(name)
                 dying = len(self._calls) == self._at
                 if dying and not self._after:
