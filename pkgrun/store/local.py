@@ -96,8 +96,9 @@ def _sync(path: str) -> None:
 class LocalUpload:
     """A blob being written to a temporary file.
 
-    What is large passes the page cache by, where the file system allows that: it is as fast at worst, several times as
-    fast where fresh pages are dear (in a virtual machine), and leaves in memory what the training reads.
+    What is large passes the page cache by, where the file system allows that: it leaves in memory
+    what the training reads. Of 384 MiB in one virtual machine this took 0.25 s where writes of 4 MiB through the cache took
+    1.2 s and more, but those of 1 MiB took no longer; a single file of 100 MB did not gain from it.
     """
 
     def __init__(self, backend: LocalBackend) -> None:

@@ -18,7 +18,7 @@ from pkgrun.store.backend import Backend
 
 MAGIC = b"pkgpack1"
 SIZE = 32 << 20
-"""Bytes of blobs after which a pack is full. Larger ones send no faster, and three are in memory at once."""
+"""Bytes of blobs after which a pack is full. Four are in memory at once: three on their way, and one being filled."""
 
 FOLDER = "packs"
 _ENTRY = struct.Struct(">32sQI")
