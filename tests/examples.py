@@ -19,16 +19,13 @@ from pkgrun.records import (
     Environment,
     Exit,
     Facts,
-    FileEntry,
     FileList,
-    FolderEntry,
     Git,
     Head,
     Heartbeat,
     ImportRequest,
     Intent,
     KeyRecord,
-    LinkEntry,
     Origin,
     Outcome,
     PhaseTime,
@@ -42,12 +39,12 @@ from pkgrun.records import (
     StoreRecord,
     TrainingRequest,
     Tree,
-    TreeNode,
     Usage,
     VersionEntry,
     VersionRecord,
     Written,
 )
+from pkgrun.records.nodes import FileEntry, FolderEntry, LinkEntry, TreeNode
 
 RUN = "01939c1e-51a0-7abc-8def-0123456789ab"
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 from typing import Any
 
 from pkgrun.errors import PkgrunError
@@ -50,10 +52,12 @@ def powerless(work: Callable[[], Any]) -> Any:
 
 class _Child:
     def __init__(self, work: Callable[[], Any]) -> None:
-        for other in threading.enumerate():
-            if other is not threading.current_thread():
-                other.join(10)  # one that an earlier test left to its end
-        assert threading.active_count() == 1
+        others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+        for other in others:
+            other.join(10)  # one that an earlier test left to its end
+        assert not [thread for thread in others if thread.is_alive()], (
+            "a process with threads cannot be forked"
+        )
         self._out, into = os.pipe()
         self._pid = os.fork()
         if self._pid:
@@ -91,3 +95,26 @@ def open_folder() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, OPEN)
         yield folder
+
+
+def hands_running() -> list[int]:
+    """The processes of `store/hands.py` that this process has."""
+    found = []
+    for children in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended
+            found += [int(pid) for pid in children.read_text().split()]
+    return [pid for pid in found if _is_hand(pid)]
+
+
+def _is_hand(pid: int) -> bool:
+    try:
+        return b"hand.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def kill_hands() -> None:
+    """All of them."""
+    for pid in hands_running():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pkgrun.errors import Damaged, InvalidName, UsageError
 from pkgrun.identity import Version, check_name, check_run_id
-from pkgrun.records import FINAL, STORED, FileList, Head, Record, Status, StoreRecord, VersionRecord
+from pkgrun.records import FINAL, FileList, Head, Record, Status, StoreRecord, VersionRecord
+from pkgrun.records.schemas import STORED
 from pkgrun.store.operations import new_run_id
 from tests import examples
 from tests.drawn import records

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import click
 
 from pkgrun.cli import text
 from pkgrun.cli.options import Command, Settings, common, pairs, pass_settings
 from pkgrun.cli.shell import complete_dataset
-
-if TYPE_CHECKING:
-    from pkgrun.records import DatasetRecord
 
 
 @click.group()
@@ -41,17 +37,14 @@ def add(settings: Settings, name: str, source: str, description: str | None, tag
         added = settings.workspace(create=exists).datasets.add(
             name, source, description=description, tags=tags, observer=shown
         )
+    settings.done()
     record = added.record
     if settings.json:
         text.emit(pages.dump(record) | {"new": added.new})
         return
     click.echo(f"{record.dataset} {record.number}")
     said = "added" if added.new else "unchanged: that number has exactly this content"
-    text.say(f"{said} ({_extent(record)})", settings)
-
-
-def _extent(record: DatasetRecord) -> str:
-    return f"{text.plural(record.tree.files, 'file')}, {text.size(record.tree.bytes)}"
+    text.say(f"{said} ({pages.extent(record.tree)})", settings)
 
 
 @dataset.command("list", cls=Command)
@@ -96,7 +89,7 @@ def files(settings: Settings, name: str) -> None:
     from pkgrun.cli import pages
 
     found = settings.workspace().datasets.files(name)
-    text.emit(pages.files_document(found)) if settings.json else pages.files(found)
+    text.emit({"files": pages.entries(found)}) if settings.json else pages.files(found)
 
 
 @dataset.command(cls=Command)
@@ -127,10 +120,11 @@ def export(settings: Settings, name: str, out: str) -> None:
 
     The folder must be new or empty. Every byte is verified on its way.
     """
-    from pkgrun.cli import display
+    from pkgrun.cli import display, pages
 
     with display.of(settings, doing="export") as shown:
         record = settings.workspace().datasets.export(name, out, observer=shown)
+    settings.done()
     if settings.json:
         text.emit(
             {
@@ -142,4 +136,4 @@ def export(settings: Settings, name: str, out: str) -> None:
             }
         )
     else:
-        text.say(f"{record.label} written to {out} ({_extent(record)})", settings)
+        text.say(f"{record.label} written to {out} ({pages.extent(record.tree)})", settings)

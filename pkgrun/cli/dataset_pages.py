@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 _SIGNS = {"changed": pages.CHANGED, "added": pages.ADDED, "removed": pages.REMOVED}
 
+_COUNTS = ("files", "size")
+
 
 def listing(newest: list[DatasetRecord]) -> None:
     """Datasets as a table, each by its newest number."""
     heads = ("dataset", "newest", "files", "size", "created", "source")
     rows = [(record.dataset, *_row(record), text.line(record.source)) for record in newest]
-    pages.columns(pages.console(), heads, rows, styles={})
+    pages.columns(pages.console(), heads, rows, right=_COUNTS)
 
 
 def numbers(records: list[DatasetRecord]) -> None:
@@ -31,7 +33,7 @@ def numbers(records: list[DatasetRecord]) -> None:
     page.print(records[0].dataset, style="bold")
     heads = ("number", "files", "size", "created", "run", "source")
     rows = [(*_row(record), record.run[:13], _said(record)) for record in records]
-    pages.columns(page, heads, rows, styles={})
+    pages.columns(page, heads, rows, right=_COUNTS)
 
 
 def _row(record: DatasetRecord) -> tuple[str, str, str, str]:
@@ -40,8 +42,8 @@ def _row(record: DatasetRecord) -> tuple[str, str, str, str]:
 
 
 def _said(record: DatasetRecord) -> str:
-    words = [record.source, *(f"{key}={value}" for key, value in record.tags.items())]
-    return "  ".join(text.line(word) for word in [*words, record.description or ""] if word)
+    words = (text.line(record.source), pages.tags(record.tags), text.line(record.description or ""))
+    return "  ".join(word for word in words if word)
 
 
 def number(record: DatasetRecord) -> None:
@@ -55,12 +57,8 @@ def _rows(record: DatasetRecord) -> Iterable[tuple[str, str]]:
     yield "made by", f"run {record.run}"
     yield "created", text.moment(record.created)
     yield "from", text.line(record.source)
-    yield "content", record.tree.digest
-    yield "", f"{text.plural(record.tree.files, 'file')}, {text.size(record.tree.bytes)}"
-    if record.description:
-        yield "description", text.plain(record.description)
-    if record.tags:
-        yield "tags", "  ".join(f"{text.line(key)}={text.line(value)}" for key, value in record.tags.items())
+    yield from pages.content_rows(record.tree)
+    yield from pages.label_rows(record.description, record.tags)
     yield "record before", record.previous or "- (the first)"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from pkgrun.cli import text
 from pkgrun.cli.pace import Rate, amount, quantity
+from pkgrun.cli.pages import ROOMY
 from pkgrun.observe import Event, Log, Notice, Phase, Progress
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ SIGN_OF_LIFE = 30.0
 """Seconds without a line after which one says that the run goes on."""
 
 _TAIL = 8
-
-_WIDE = 100
-"""Columns from which on there is room for more than what counts."""
 
 
 class Display(Protocol):
@@ -211,9 +209,9 @@ class Picture(Silent):
         told = Text(amount(work), style="dim")
         if per_second := self._rate.of(time.monotonic()):
             told.append(f"  {quantity(per_second, work.unit)}/s")
-        if self._console.width >= _WIDE and work.label not in {phase, "data"}:
+        if self._console.width >= ROOMY and work.label not in {phase, "data"}:
             told.append(f"  {text.line(work.label)}")
         told.no_wrap, told.overflow = True, "ellipsis"
-        width = 24 if self._console.width >= _WIDE else 12
+        width = 24 if self._console.width >= ROOMY else 12
         bar = ProgressBar(total=work.total, completed=work.done, width=width) if work.total else Text("")
         return [bar, told]

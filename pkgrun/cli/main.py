@@ -67,8 +67,8 @@ def main() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if sys.platform == "win32":
         sys.exit("error: pkgrun does not run on Windows\nhint: use it under WSL 2")
+    settings = Settings(unheard=sys.stdout is None)
     _repair_streams()
-    settings = Settings()
     code = _flush(_run(settings), settings)
     # The end is near: without this the interpreter looks through everything once more, for 30 ms.
     gc.freeze()
@@ -86,12 +86,19 @@ def _run(settings: Settings) -> int:
 
 
 def _repair_streams() -> None:
-    """A standard stream that was closed goes nowhere; what one cannot encode is escaped instead of failing."""
-    for name, how in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    """A standard stream that was closed goes nowhere; what one cannot encode is escaped instead of failing.
+
+    Standard output takes nothing then, as it would have: a page that cannot be shown is no page.
+    """
+    for name, how, access in (
+        ("stdin", "r", os.O_RDONLY),
+        ("stdout", "w", os.O_RDONLY),
+        ("stderr", "w", os.O_WRONLY),
+    ):
         stream = getattr(sys, name)
         if stream is None:
             # In this order each gets its own number: a store's file must never be descriptor 1 or 2.
-            setattr(sys, name, open(os.devnull, how, encoding="utf-8"))  # noqa: SIM115
+            setattr(sys, name, open(os.open(os.devnull, access), how, encoding="utf-8"))  # noqa: SIM115
         elif how == "w":
             stream.reconfigure(errors="backslashreplace")
 
@@ -127,7 +134,11 @@ def _code(error: BaseException, settings: Settings) -> int:
         return 130
     if isinstance(error, text.Terminated):
         return error.exit_code
-    if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
-        text.tell(f"error: the output cannot be written: {error.strerror}")
-        return 75
+    if isinstance(error, OSError) and error.filename is None:
+        if error.errno in _UNWRITABLE:
+            text.tell(f"error: the output cannot be written: {error.strerror}")
+            return 75
+        if error.errno == errno.EBADF and settings.unheard:
+            text.tell("error: the output cannot be written: standard output is closed")
+            return 75
     return text.show_bug(error, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,13 +29,14 @@ Exit codes:
 
 @dataclass
 class Settings:
-    """What the common options said."""
+    """What the common options said, and whether there is a standard output: `unheard` if it was closed."""
 
     store: str | None = None
     json: bool = False
     quiet: bool = False
     verbose: bool = False
     progress: bool = True
+    unheard: bool = False
 
     def workspace(self, *, create: bool = False) -> Workspace:
         """The store that is meant."""
@@ -43,6 +45,11 @@ class Settings:
         gc.freeze()
         gc.enable()
         return open(self.store, create=create)
+
+    def done(self) -> None:
+        """What was asked for is done: that nobody can be told of it is no failure any more."""
+        if self.unheard:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _keep(name: str, given: Any = None) -> Callable[[click.Context, click.Parameter, Any], None]:

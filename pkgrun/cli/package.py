@@ -32,13 +32,14 @@ def add(
     imported = settings.workspace(create=Path(folder).expanduser().is_dir()).add(
         folder, name=name, description=description, tags=pairs(tag, "--tag"), observer=display.of(settings)
     )
+    settings.done()
     record = imported.record
     if settings.json:
         text.emit(pages.dump(record) | {"new": imported.new})
         return
     click.echo(f"{record.package} {record.version}")
     said = "imported" if imported.new else "unchanged: that version has exactly this content"
-    text.say(f"{said} ({text.plural(record.tree.files, 'file')}, {text.size(record.tree.bytes)})", settings)
+    text.say(f"{said} ({pages.extent(record.tree)})", settings)
 
 
 @package.command("list", cls=Command)
@@ -92,14 +93,10 @@ def files(settings: Settings, name: str, out: str | None) -> None:
 
     workspace = settings.workspace()
     if out is not None:
-        count = workspace.export(name, out)
-        if settings.json:
-            text.emit({"files": count, "out": out})
-        else:
-            text.say(f"{text.plural(count, 'file')} written to {out}", settings)
+        pages.exported(workspace.export(name, out), out, settings)
         return
     found = workspace.files(name)
-    text.emit(pages.files_document(found)) if settings.json else pages.files(found)
+    text.emit({"files": pages.entries(found)}) if settings.json else pages.files(found)
 
 
 @package.command(cls=Command)

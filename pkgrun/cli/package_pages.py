@@ -25,7 +25,7 @@ def listing(newest: list[tuple[VersionRecord, int]]) -> None:
         )
         for record, count in newest
     ]
-    pages.columns(pages.console(), heads, rows, styles={})
+    pages.columns(pages.console(), heads, rows, right=("versions", "size"))
 
 
 def family(records: list[VersionRecord]) -> None:
@@ -37,13 +37,12 @@ def family(records: list[VersionRecord]) -> None:
     descent = [(record.version, record.parent) for record in records]
     width = max(len(str(record.version)) for record in records)
     for record, drawing in zip(records, graph.padded(graph.rails(descent)), strict=True):
-        tags = "".join(f"  {text.line(key)}={text.line(value)}" for key, value in record.tags.items())
         words = Text.assemble(
             (drawing, "cyan"),
             (f"  {record.version!s:<{width}}", "bold"),
             f"  {record.kind:<8}  {text.age(record.created):>10}  {text.size(record.tree.bytes):>8}",
             (f"  run {record.run[:13]}", "dim"),
-            (tags, "cyan"),
+            (f"  {pages.tags(record.tags)}" if record.tags else "", "cyan"),
             (f"  {text.line(record.description)}" if record.description else "", "italic"),
         )
         page.print(words, no_wrap=True, overflow="ellipsis", soft_wrap=False)
@@ -61,23 +60,15 @@ def _version_rows(record: VersionRecord) -> Iterable[tuple[str, str]]:
     yield "created", text.moment(record.created)
     if record.parent:
         yield "parent", str(record.parent)
-    yield "content", f"{record.tree.digest}"
-    yield "", f"{text.plural(record.tree.files, 'file')}, {text.size(record.tree.bytes)}"
+    yield from pages.content_rows(record.tree)
     if record.source:
         yield "from", text.line(record.source)
     if record.git:
-        state = ", with uncommitted changes" if record.git.dirty else ""
-        yield (
-            "git",
-            f"{(record.git.commit or 'no commit')[:12]} on {text.line(record.git.branch or '?')}{state}",
-        )
+        yield pages.git_row(record.git)
         yield "remote", text.line(record.git.remote or "-")
     yield "can run", ", ".join(record.contract.pipelines) or "no pipeline"
     yield "can serve", "yes" if record.contract.servable else "no"
     if record.environment:
         yield "environment", f"Python {record.environment.python}, lock {record.environment.lock.digest[:19]}"
-    if record.description:
-        yield "description", text.plain(record.description)
-    if record.tags:
-        yield "tags", "  ".join(f"{text.line(key)}={text.line(value)}" for key, value in record.tags.items())
+    yield from pages.label_rows(record.description, record.tags)
     yield "record before", record.previous or "- (the first)"

@@ -1,23 +1,31 @@
-"""What every page is made of: the console, tables, listings, and records as JSON."""
+"""What every page is made of: the console, tables, listings, the rows that several pages have, and records as JSON.
+
+No line that it lays out ends in spaces: what is printed may as well be compared or kept in a file.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pkgrun.cli import text
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
-    from pkgrun.records import FileList, Record, Tree
+    from pkgrun.cli.options import Settings
+    from pkgrun.records import FileList, Git, Record, Tree
     from pkgrun.store.trees import Entry
 
 CHANGED, ADDED, REMOVED = ("~", "yellow"), ("+", "green"), ("-", "red")
 """Signs and colours of what became of a file."""
 
 _NAMED = 10
+
+ROOMY = 100
+"""Columns from which on there is room for more than what counts."""
 
 _UNCUT = 10_000
 """Characters of a line where nobody looks: a path or an id that is folded cannot be searched for."""
@@ -50,40 +58,91 @@ def dump(record: Record) -> dict[str, Any]:
 
 def tree(tree: Tree) -> str:
     """A tree in a few words."""
-    return f"{tree.digest[:19]}  {text.plural(tree.files, 'file')}, {text.size(tree.bytes)}"
+    return f"{tree.digest[:19]}  {extent(tree)}"
+
+
+def extent(tree: Tree) -> str:
+    """How much there is in a tree."""
+    return f"{text.plural(tree.files, 'file')}, {text.size(tree.bytes)}"
+
+
+def tags(given: Mapping[str, str]) -> str:
+    """Tags on one line."""
+    return "  ".join(f"{text.line(key)}={text.line(value)}" for key, value in given.items())
+
+
+def content_rows(tree: Tree) -> Iterable[tuple[str, str]]:
+    """What exactly something is: the whole digest, and how much that is."""
+    yield "content", tree.digest
+    yield "", extent(tree)
+
+
+def label_rows(description: str | None, given: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    """What somebody said about something."""
+    if description:
+        yield "description", text.plain(description)
+    if given:
+        yield "tags", tags(given)
+
+
+def git_row(git: Git) -> tuple[str, str]:
+    """The commit that a folder stood at."""
+    state = ", with uncommitted changes" if git.dirty else ""
+    return "git", f"{(git.commit or 'no commit')[:12]} on {text.line(git.branch or '?')}{state}"
 
 
 def table(page: Console, rows: Iterable[tuple[str, str]]) -> None:
-    """Names and what they stand for; a row without a name goes on with the one above."""
-    from rich.table import Table
+    """Names and what they stand for; a row without a name goes on with the one above.
 
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, text.plain(value))
-    page.print(table)
+    A long value goes on below itself; one with a word that is too long for that, such as a path, is left to the
+    terminal, which keeps it one word.
+    """
+    from rich.text import Text
+
+    listed = list(rows)
+    indent = 2 + max((len(name) for name, _ in listed), default=0)
+    for name, value in listed:
+        for number, line in enumerate(_lines(page, Text(text.plain(value)), page.width - indent)):
+            row = Text.assemble((f"{'' if number else name:<{indent}}", "dim"), line)
+            row.rstrip()
+            page.print(row, soft_wrap=True)
+
+
+def _lines(page: Console, value: Text, width: int) -> Iterable[Text]:
+    from rich.cells import cell_len
+
+    fits = max(map(cell_len, value.plain.split()), default=0) <= width
+    return value.wrap(page, width) if fits else value.split(allow_blank=True)
 
 
 def columns(
-    page: Console, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]], styles: dict[int, list[str]]
+    page: Console,
+    heads: tuple[str, ...],
+    rows: Sequence[tuple[str, ...]],
+    *,
+    right: Collection[str] = (),
+    styles: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """A table whose last column alone is cut where the terminal is narrow."""
-    from rich.table import Table
+    """A table; where the terminal is narrow its lines are cut at their ends.
+
+    Args:
+        right: heads of the columns whose cells stand at the right, as counts do.
+        styles: by head the styles of its cells, one a row.
+    """
+    from rich.cells import cell_len
     from rich.text import Text
 
-    table = Table(
-        box=None, pad_edge=False, header_style="dim", padding=(0, 2 if page.width >= 100 else 1, 0, 0)
-    )
-    for index, head in enumerate(heads):
-        width = max(len(head), *(len(row[index]) for row in rows))
-        last = index == len(heads) - 1
-        table.add_column(head, no_wrap=True, min_width=None if last else width, overflow="ellipsis")
-    for number, row in enumerate(rows):
-        table.add_row(
-            *(Text(cell, style=styles[i][number] if i in styles else "") for i, cell in enumerate(row))
-        )
-    page.print(table)
+    gap = "  " if page.width >= ROOMY else " "
+    widths = [max(map(cell_len, column)) for column in zip(heads, *rows, strict=True)]
+    for number, cells in enumerate((heads, *rows)):
+        line = Text(style="" if number else "dim")
+        for head, width, cell in zip(heads, widths, cells, strict=True):
+            style = styles[head][number - 1] if number and styles and head in styles else ""
+            room = " " * (width - cell_len(cell))
+            line.append(room + cell if head in right else cell + room, style)
+            line.append(gap)
+        line.rstrip()
+        page.print(line, no_wrap=True, overflow="ellipsis")
 
 
 def listing(page: Console, title: str, lines: list[str]) -> None:
@@ -117,6 +176,15 @@ def files(found: Iterable[tuple[str, Entry]]) -> None:
         sys.stdout.write(f"{entry.digest[7:19] or '-':<12}  {entry.bytes:>12,}  {name}{mark}\n")
 
 
-def files_document(found: Iterable[tuple[str, Entry]]) -> dict[str, Any]:
+def entries(found: Iterable[tuple[str, Entry]]) -> list[dict[str, Any]]:
     """The same as JSON."""
-    return {"files": [entry.written() | {"path": text.shown(path)} for path, entry in found]}
+    return [{"path": text.shown(path)} | dict(sorted(entry.written().items())) for path, entry in found]
+
+
+def exported(count: int, out: str, settings: Settings) -> None:
+    """That so many files were written into a folder."""
+    settings.done()
+    if settings.json:
+        text.emit({"files": count, "out": out})
+    else:
+        text.say(f"{text.plural(count, 'file')} written to {out}", settings)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
 from pkgrun.cli import text
 from pkgrun.cli.options import Command, Settings, common, pass_settings
 from pkgrun.cli.shell import complete_run
+
+if TYPE_CHECKING:
+    from pkgrun.workspace import Workspace
 
 
 @click.group()
@@ -34,7 +39,23 @@ def list_(settings: Settings, limit: int | None, everything: bool) -> None:
     elif records:
         run_pages.listing(records)
     else:
-        text.say("no runs yet; `pkgrun train` makes one", settings)
+        text.say(_none(workspace, everything=everything), settings)
+
+
+def _none(workspace: Workspace, *, everything: bool) -> str:
+    """That there are no runs, and how to come to the first one with what is in the store."""
+    package = _named(workspace.packages(), one="PACKAGE", none="FOLDER")
+    data = _named((newest.dataset for newest in workspace.datasets.all()), one="DATASET", none="PATH")
+    said = f"no runs yet; `pkgrun train {package} --data {data}` makes one"
+    if not everything and any(workspace.runs(limit=1, everything=True)):
+        said += "; `pkgrun run list --all` shows what else was done here"
+    return said
+
+
+def _named(known: Iterable[str], *, one: str, none: str) -> str:
+    """The only name that is known; else a word for one of them, or for what there is without any."""
+    names = list(known)
+    return names[0] if len(names) == 1 else one if names else none
 
 
 @run.command(cls=Command)
@@ -110,20 +131,20 @@ def results(settings: Settings, run_id: str) -> None:
 @pass_settings
 def artifacts(settings: Settings, run_id: str, out: str | None, snapshot: bool) -> None:
     """What the run left in its artifacts folder: a list, or with --out the files."""
+    from pkgrun.cli import pages
+
     if snapshot and out is None:
         raise click.UsageError("--snapshot needs --out DIR")
     one = settings.workspace().run(run_id)
     if out is not None:
-        count = one.export_snapshot(out) if snapshot else one.export_artifacts(out)
-        if settings.json:
-            text.emit({"files": count, "out": out})
-        else:
-            text.say(f"{text.plural(count, 'file')} written to {out}", settings)
+        pages.exported(one.export_snapshot(out) if snapshot else one.export_artifacts(out), out, settings)
         return
     found = one.artifacts()
     if settings.json:
-        text.emit({"artifacts": [entry.written() | {"path": text.shown(path)} for path, entry in found]})
+        text.emit({"artifacts": pages.entries(found)})
         return
+    if not found:
+        text.say("it left no artifacts", settings)
     for path, entry in found:
         click.echo(
             f"{text.size(entry.bytes):>9}  {text.line(text.shown(path))}{'/' if entry.kind == 'dir' else ''}"

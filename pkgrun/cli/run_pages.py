@@ -120,18 +120,16 @@ def _print_error(page: Console, record: RunRecord) -> None:
     error = record.error
     if error is None:
         return
+    # Lines are left to the terminal: one that is broken here could be neither searched for nor copied.
     if error.traceback:
-        page.print(text.plain(error.traceback.rstrip()), style="dim")
+        page.print(text.plain(error.traceback.rstrip()), style="dim", soft_wrap=True)
+    phase = f" (phase {error.phase})" if error.phase and "\n" not in error.message else ""
     page.print("error: ", style="bold red", end="")
     page.print(f"{record.subject} {record.parent or ''} {_ENDS.get(record.status, record.status)}: ", end="")
-    page.print(
-        text.plain(
-            error.message + (f" (phase {error.phase})" if error.phase and "\n" not in error.message else "")
-        )
-    )
+    page.print(text.plain(error.message + phase), soft_wrap=True)
     if error.hint:
         page.print("hint: ", style="bold cyan", end="")
-        page.print(text.plain(error.hint))
+        page.print(text.plain(error.hint), soft_wrap=True)
 
 
 def _last(log: Iterable[Event], count: int) -> list[Log]:
@@ -188,11 +186,7 @@ def _run_rows(record: RunRecord, store: str) -> Iterable[tuple[str, str]]:
     if facts:
         yield from _facts_rows(facts)
     if record.git:
-        state = ", with uncommitted changes" if record.git.dirty else ""
-        yield (
-            "git",
-            f"{(record.git.commit or 'no commit')[:12]} on {text.line(record.git.branch or '?')}{state}",
-        )
+        yield pages.git_row(record.git)
     if record.subject and record.kind not in ("dataset", "copy"):
         yield "input", pages.tree(record.input) if record.input else "-"
     if record.output:
@@ -222,10 +216,7 @@ def _request_rows(record: RunRecord) -> Iterable[tuple[str, str]]:
         )
     if request.secrets:
         yield "secrets", ", ".join(request.secrets) + " (values not recorded)"
-    if request.description:
-        yield "description", text.plain(request.description)
-    if request.tags:
-        yield "tags", "  ".join(f"{text.line(key)}={text.line(value)}" for key, value in request.tags.items())
+    yield from pages.label_rows(request.description, request.tags)
 
 
 def _facts_rows(facts: Facts) -> Iterable[tuple[str, str]]:
@@ -236,7 +227,7 @@ def _facts_rows(facts: Facts) -> Iterable[tuple[str, str]]:
     if facts.snapshot:
         yield "snapshot", pages.tree(facts.snapshot)
     if facts.artifacts:
-        yield "artifacts", f"{text.plural(facts.artifacts.files, 'file')}, {text.size(facts.artifacts.bytes)}"
+        yield "artifacts", pages.extent(facts.artifacts)
     if facts.environment:
         one = facts.environment
         yield "environment", f"Python {one.python} on {one.platform}, {one.mode}, lock {one.lock.digest[:19]}"
@@ -301,11 +292,12 @@ def _counts(written: Written) -> str:
 def listing(records: list[RunRecord]) -> None:
     """Runs as a table, the newest first; on a narrow terminal scores stand without their names."""
     page = pages.console()
-    wide = page.width >= 100
+    wide = page.width >= pages.ROOMY
     rows = [_run_row(record, named=wide) for record in records]
     subject = "package" if all(record.package for record in records) else "name"
     heads = ("run", "type", subject, "version", "status", "created", "took", "score")
-    pages.columns(page, heads, rows, styles={4: [STYLES[record.status][1] for record in records]})
+    styles = {"status": [STYLES[record.status][1] for record in records]}
+    pages.columns(page, heads, rows, right=("took",), styles=styles)
 
 
 def _run_row(record: RunRecord, *, named: bool) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ def copy(settings: Settings, source: str, target: str, package: str | None) -> N
     with display.of(settings, doing="compare") as shown:
         signals.heed()
         copy = copy_store(source, target, package=package, observer=shown)
+    settings.done()
     copied = copy.copied
     if settings.json:
         text.emit(copied.model_dump(mode="json", exclude={"records"}) | {"run_id": copy.run})
@@ -59,7 +60,8 @@ def _table(copied: Copied) -> None:
             ("runs", copied.runs),
         )
     ]
-    pages.columns(pages.console(), ("", "copied", "there already"), rows, styles={})
+    heads = ("", "copied", "there already")
+    pages.columns(pages.console(), heads, rows, right=heads[1:])
 
 
 def _remarks(copied: Copied) -> list[str]:

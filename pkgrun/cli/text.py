@@ -85,15 +85,16 @@ def show_error(error: PkgrunError, settings: Settings) -> None:
 
 def show_usage(error: click.ClickException, settings: Settings) -> None:
     """A call that click refused."""
+    ctx = getattr(error, "ctx", None)
+    hint = f"`{ctx.command_path} --help` shows how it is called" if ctx else None
     if settings.json or "--json" in sys.argv:  # it may stand behind what was refused
-        emit({"error": {"kind": "usage", "message": error.format_message(), "hint": None}})
+        emit({"error": {"kind": "usage", "message": error.format_message(), "hint": hint}})
     if type(error).__name__ == "NoArgsIsHelpError":  # of click 8.2 and later: the message is the help
         tell(plain(error.format_message()))
         return
     tell(f"{_label('error:', '1;31')} {plain(error.format_message())}")
-    ctx = getattr(error, "ctx", None)
-    if ctx is not None:
-        tell(f"{_label('hint:', '1;36')} `{ctx.command_path} --help` shows how it is called")
+    if hint:
+        tell(f"{_label('hint:', '1;36')} {hint}")
 
 
 def show_bug(error: BaseException, settings: Settings) -> int:
@@ -148,8 +149,8 @@ def duration(seconds: float) -> str:
 
 
 def moment(at: datetime) -> str:
-    """A time for reading, in this machine's zone."""
-    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """A time for reading, in this machine's zone, which it names."""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def age(at: datetime) -> str:

@@ -115,9 +115,13 @@ def _finish(settings: Settings, run: Any, ended: BaseException | None) -> None:
     from pkgrun.cli import run_pages
     from pkgrun.errors import PkgrunError
 
-    record = run.record()
+    try:
+        record = run.record()
+    except PkgrunError as error:
+        raise ended or error from None  # what cannot be read now says less
     if not record.final and ended is not None:
         raise ended
+    settings.done()
     if settings.json:
         text.emit(run_pages.document(record, settings.workspace().url))
     elif record.status == "successful":

@@ -69,8 +69,7 @@ class Room:
             return
         self._told = now
         self._copies.observer(Progress(self._label, done, total, "bytes"))
-        with suppress(OSError):
-            os.pwrite(self._lock, f"{done} {total or 0} {os.getpid()}".ljust(64).encode(), 0)
+        _tell(self._lock, done, total)
 
     def notice(self, message: str) -> None:
         """Tell the observer something that a person should know."""
@@ -137,6 +136,7 @@ class Copies:
         with self._gate(task, fcntl.LOCK_EX) as gate:
             if found := task.current():
                 return *found, False
+            _tell(gate, 0, None)
             lock, slot = task.free()
             try:
                 task.fill(slot, gate, fill)
@@ -170,7 +170,8 @@ class Copies:
     def _waiting(self, lock: int, label: str, *, told: bool) -> bool:
         done, total, process = ([*os.pread(lock, 64, 0).decode("ascii", "replace").split(), "", "", ""])[:3]
         if not told:
-            self.observer(Notice(f"waiting for {label}, which process {process or '?'} is fetching"))
+            whoever = f"process {process}" if process else "another process"
+            self.observer(Notice(f"waiting for {label}, which {whoever} is fetching"))
         elif done.isdigit() and total.isdigit():
             self.observer(Progress(label, int(done), int(total) or None, "bytes"))
         return True
@@ -377,6 +378,12 @@ def _locked(lock: int, how: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _tell(gate: int, done: int, total: int | None) -> None:
+    """Tell whoever waits for the gate."""
+    with suppress(OSError):
+        os.pwrite(gate, f"{done} {total or 0} {os.getpid()}".ljust(64).encode(), 0)
 
 
 def _now(lock: int) -> int:

@@ -2,6 +2,9 @@
 
 By an overlay, which the child lays over the source in a namespace of its own and which takes no time; else each file
 is cloned where the file system can (reflink), else copied. Never linked.
+
+That files belong to others is no reason against an overlay, though an ordinary user cannot write to them there: only a
+walk would tell, which an overlay is there to save, and most code only reads. Who does write is told to use a copy.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ from typing import Literal
 from pkgrun.datasets import sources
 from pkgrun.datasets.sources import Source
 from pkgrun.errors import UsageError
-from pkgrun.store import fresh, intake
-from pkgrun.store.files import Taken, Watch, open_regular, shown, take
+from pkgrun.store import bulk, fresh, intake
+from pkgrun.store.files import Pieces, Taken, open_regular, shown, take
 from pkgrun.store.intake import Ingested, Portion, portions
 from pkgrun.store.local import translate, write_all
 from pkgrun.store.objects import Sink
@@ -180,7 +183,7 @@ class _Copying:
     def small(self, path: str, data: bytes, mode: int) -> None:
         fresh.written(os.path.join(self._target, path), memoryview(data), executable=bool(mode & 0o100))
 
-    def large(self, path: str, source: str, mode: int, watch: Watch) -> Taken:
+    def large(self, path: str, source: str, mode: int, watch: Pieces) -> Taken:
         there = os.path.join(self._target, path)
         with fresh.file(there, executable=bool(mode & 0o100)) as out:
             taken = take(source, _writer(out, there), watch)
@@ -188,14 +191,26 @@ class _Copying:
             self._sink.take(there)
         return taken
 
+    def folder(self, path: str) -> str:
+        return os.path.join(self._target, path)
+
 
 def _copy_all(listing: Listing, target: str, sink: Sink, meter: _Meter) -> Ingested:
-    taken = intake.take_all(listing, sink, laying=_Copying(target, sink), progress=meter.add)
-    return intake.seal(listing, taken, sink)
+    taken: dict[tuple[str, int], Taken] = {}
+
+    def got(portion: Portion, digests: bytes, changed: dict[int, int]) -> None:
+        path, hexes = portion.folder.path, digests.hex()
+        for at, (index, stamp) in enumerate(portion.files):
+            size = changed.get(index, stamp[0])
+            taken[path, index] = Taken(f"sha256:{hexes[at * 64 : at * 64 + 64]}", size, index not in changed)
+
+    bulk.take(portions(listing), sink, got, progress=meter.add, laying=_Copying(target, sink))
+    in_order = [taken[folder.path, index] for folder in listing.content for index in range(len(folder.names))]
+    return intake.seal(listing, in_order, sink)
 
 
-def _writer(out: FileIO, path: str) -> Callable[[bytes], None]:
-    def write(chunk: bytes) -> None:
+def _writer(out: FileIO, path: str) -> Callable[[memoryview], None]:
+    def write(chunk: memoryview) -> None:
         try:
             write_all(out.fileno(), chunk)
         except OSError as error:

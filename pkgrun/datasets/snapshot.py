@@ -126,6 +126,9 @@ def _wanted(state: _State, sink: Sink) -> Iterator[int]:
     """Which files have to be read: a directory that the sink holds is there with all below it."""
     if state.row is not None and state.row.node and sink.holds_directory(_digest(state.row.node)):
         return
+    if state.row is None and state.digests == bytes(len(state.digests)):  # nothing is known of any
+        yield from range(len(state.folder.names))
+        return
     state.row = None
     there = bool(state.was) and sink.holds_directory(_digest(state.was))
     for index, size in enumerate(state.folder.sizes()):
@@ -174,10 +177,12 @@ def _seal(listing: Listing, states: list[_State], sink: Sink, cache: StatCache) 
 
 def _entries(state: _State, below: Sequence[Tree]) -> Iterator[Entry]:
     folder = state.folder
-    files = zip(folder.names, folder.sizes(), folder.modes(), strict=True)
-    for index, (name, seen, mode) in enumerate(files):
-        size = state.sizes.get(index, seen)
-        yield Entry(name, "file", _digest(state.digest(index)), 1, size, bool(mode & 0o100))
+    sizes, digests = folder.sizes(), state.digests.hex()
+    for index, size in state.sizes.items():
+        sizes[index] = size
+    files = zip(folder.names, sizes, folder.modes(), range(0, len(digests), 64), strict=True)
+    for name, size, mode, at in files:
+        yield Entry(name, "file", "sha256:" + digests[at : at + 64], 1, size, bool(mode & 0o100))
     for name, target in folder.links:
         yield Entry(name, "symlink", target=target)
     for name, tree in zip(folder.folders, below, strict=True):

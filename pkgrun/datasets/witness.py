@@ -7,9 +7,10 @@ look comes after the start is said in `schemas/README.md`, "Attestation".
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pkgrun.datasets import snapshot, sources
@@ -18,12 +19,14 @@ from pkgrun.datasets.sources import Source
 from pkgrun.datasets.stat_cache import for_dataset
 from pkgrun.datasets.written import between
 from pkgrun.errors import Bug, NotFound
+from pkgrun.store.files import shown
 from pkgrun.store.intake import Ingested, Progress
 from pkgrun.store.objects import Sink
 from pkgrun.store.scan import Listing
 
-_CLOCK = getattr(time, "CLOCK_REALTIME_COARSE", time.CLOCK_REALTIME)
-"""The clock that Linux stamps files with."""
+_CLOCK = 5 if sys.platform == "linux" else time.CLOCK_REALTIME
+"""The clock that files are stamped with: CLOCK_REALTIME_COARSE (linux/time.h), for which Python has no name. Any other
+is ahead of it, and what was changed within its tick, some milliseconds, would seem to be older than the start."""
 
 _SET = 20_000_000
 """Nanoseconds by which two clocks may have drifted apart before one was set."""
@@ -108,45 +111,69 @@ class Witness:
             raise self._failure
         if self._seen is None or self._content is None:
             raise Bug("the witness has seen nothing")
-        changed = set(self._content.unstable)
-        changed.update(_late(self._seen, self._since))
+        changed = {*self._content.unstable, *_late(self._seen, self._since)}
         try:
             now = sources.listing(self._source, lenient=True)
         except NotFound as error:
             return Testimony(self._content, tuple(sorted(changed)), error.message)
         meanwhile = between(self._seen, now)
-        changed.update(meanwhile.added, meanwhile.changed, meanwhile.removed, _touched(self._seen, now))
-        return Testimony(self._content, tuple(sorted(changed)), self._doubt)
-
-
-def _touched(before: Listing, after: Listing) -> list[str]:
-    """Folders in which something was made and removed again, too."""
-    was = {folder.path: folder.touched for folder in before.content}
-    return [
-        folder.path + "/"
-        for folder in after.content
-        if was.get(folder.path, folder.touched) != folder.touched
-    ]
+        changed.update(meanwhile.added, meanwhile.changed, meanwhile.removed)
+        touched = {*_touched_late(self._seen, self._since), *_touched(self._seen, now)}
+        return Testimony(self._content, tuple(sorted(changed)), self._doubt or _unexplained(touched, changed))
 
 
 def _late(seen: Listing, since: int | None) -> list[str]:
-    """What changed after the code had started and before it was looked at."""
+    """The files that changed after the code had started and before they were looked at."""
     if since is None:
         return []
-    late = [
+    return [
         folder.below(name)
         for folder in seen.content
         for name, at in zip(folder.names, folder.changed(), strict=True)
         if at >= since
     ]
-    return late + [folder.path + "/" for folder in seen.content if folder.touched >= since]
+
+
+def _touched_late(seen: Listing, since: int | None) -> list[str]:
+    """The folders that were, likewise."""
+    return [folder.path for folder in seen.content if since is not None and folder.touched >= since]
+
+
+def _touched(before: Listing, after: Listing) -> list[str]:
+    """Folders whose times are no longer what they were."""
+    was = {folder.path: folder.touched for folder in before.content}
+    return [folder.path for folder in after.content if was.get(folder.path, folder.touched) != folder.touched]
+
+
+def _unexplained(touched: set[str], changed: set[str]) -> str | None:
+    """A doubt about folders that no changed file tells of: something may have been made there and removed again."""
+    known = {above for path in changed for above in _above(path)}
+    left = sorted(touched - known)
+    if not left:
+        return None
+    more = f" and {len(left) - 1:,} more" if len(left) > 1 else ""
+    return (
+        f"the folder {shown(left[0] or '.')}{more} was touched meanwhile: "
+        "its times or mode were set, or something came and went"
+    )
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that a path is in."""
+    while path:
+        path = path.rstrip("/").rpartition("/")[0]
+        yield path
 
 
 def _next_tick() -> int:
-    """A moment later than every stamp that a file has so far: the clock stands still for some milliseconds."""
-    now = time.clock_gettime_ns(_CLOCK)
-    while (tick := time.clock_gettime_ns(_CLOCK)) == now:
+    """A moment later than every stamp that a file has so far, and not later than any that it gets from now on.
+
+    A stamp is of the last tick, or, where a file was looked at since its last change, of the exact time (Linux 6.13).
+    """
+    now = time.time_ns()
+    while (tick := time.clock_gettime_ns(_CLOCK)) <= now:
         time.sleep(0.0005)
+        now = min(now, time.time_ns())  # it may have been set back
     return tick
 
 

@@ -13,7 +13,6 @@ from pkgrun.errors import Damaged, NotFound
 from pkgrun.identity import NAME_PATTERN, RUN_ID_PATTERN, Version, check_name
 from pkgrun.records import (
     Blob,
-    DatasetRecord,
     Intent,
     KeyRecord,
     Outcome,
@@ -22,9 +21,11 @@ from pkgrun.records import (
     Tree,
     VersionRecord,
 )
-from pkgrun.runs import idempotency, recover
-from pkgrun.runs.landing import KEY, conflict
+from pkgrun.runs import idempotency, recover, twins
+from pkgrun.runs.landing import KEY
+from pkgrun.runs.twins import Numbered
 from pkgrun.store import numbers, operations, registry
+from pkgrun.store.objects import digest_of
 from pkgrun.store.operations import key as key_of
 from pkgrun.store.parallel import each
 from pkgrun.store.root import Store
@@ -103,7 +104,7 @@ def check_numbers(source: Store, target: Store, cargo: Cargo) -> None:
     """
     loading = _Loading(source, target)
     each(
-        loading.compare,
+        loading.number,
         [key for item in (*cargo.versions, *cargo.datasets) if not item.there for key in item.keys],
     )
     loading.check()
@@ -120,27 +121,61 @@ def _complete(
 
 @dataclass(frozen=True, slots=True)
 class _Loading:
+    """What was found so far.
+
+    `alike`: numbers of the same content that are no twins. `twins`: the numbers that have one, by the digest of the
+    source's record. `chained`: those that the target lacks, by the digest that they name as the record before.
+    """
+
     source: Store
     target: Store
     conflicts: list[str] = field(default_factory=list)
+    alike: list[str] = field(default_factory=list)
+    twins: dict[str, str] = field(default_factory=dict)
+    chained: dict[str, str] = field(default_factory=dict)
 
     def compare(self, key: str) -> tuple[bytes, bool]:
         """A record of the source, and whether the target has it."""
         data = self.source.backend.read(key)
-        try:
-            standing = self.target.backend.read(key)
-        except NotFound:
-            return data, False
-        if standing != data:
+        standing = self._standing(key)
+        if standing not in (None, data):
             self.conflicts.append(key)
-        return data, True
+        return data, standing is not None
+
+    def _standing(self, key: str) -> bytes | None:
+        try:
+            return self.target.backend.read(key)
+        except NotFound:
+            return None
+
+    def number(self, key: str) -> tuple[Numbered, bool]:
+        """The record of a number in the source, and whether the target has it, or a twin of it."""
+        data = self.source.backend.read(key)
+        record = twins.parsed(key, data)
+        standing = self._standing(key)
+        if standing is None:
+            self.chained[str(record.previous)] = key
+        elif standing != data:
+            self._differs(key, record, data, twins.parsed(key, standing))
+        return record, standing is not None
+
+    def _differs(self, key: str, record: Numbered, data: bytes, other: Numbered) -> None:
+        if twins.twins(record, other):
+            self.twins[digest_of(data)] = key
+        else:
+            (self.alike if record.tree == other.tree else self.conflicts).append(key)
 
     def check(self) -> None:
         """Raises:
-        Conflict: something is not the same in both stores.
+        Conflict: something is not the same in both stores, or a number cannot be chained to a twin.
         """
+        stores = self.source.url, self.target.url
         if self.conflicts:
-            raise conflict(self.conflicts, self.source.url, self.target.url)
+            raise twins.conflict(self.conflicts, *stores)
+        if self.alike:
+            raise twins.made_twice(self.alike, *stores)
+        for digest in self.twins.keys() & self.chained.keys():
+            raise twins.chained(self.twins[digest], self.chained[digest], *stores)
 
     # ------------------------------------------------------------------ numbers
 
@@ -165,10 +200,9 @@ class _Loading:
     def _version(self, which: tuple[str, Version]) -> Item:
         package, version = which
         key = numbers.key(package, version)
-        data, there = self.compare(key)
-        record = VersionRecord.from_bytes(data, key=key)
-        if (record.package, record.version) != which:
-            raise Damaged(f"{key} is the record of {record.package}@{record.version}")
+        record, there = self.number(key)
+        if not isinstance(record, VersionRecord) or (record.package, record.version) != which:
+            raise Damaged(f"{key} is the record of {twins.label(record)}")
         lock = (record.environment.lock,) if record.environment else ()
         return Item(there, (key,), (record.tree,), lock)
 
@@ -197,10 +231,9 @@ class _Loading:
     def _dataset(self, which: tuple[str, int]) -> Item:
         name, number = which
         key = registry.key(name, number)
-        data, there = self.compare(key)
-        record = DatasetRecord.from_bytes(data, key=key)
-        if (record.dataset, record.number) != which:
-            raise Damaged(f"{key} is the record of {record.label}")
+        record, there = self.number(key)
+        if twins.label(record) != f"{name}@{number}":
+            raise Damaged(f"{key} is the record of {twins.label(record)}")
         return Item(there, (key,), (record.tree,))
 
     # ------------------------------------------------------------------ runs

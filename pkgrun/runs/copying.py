@@ -64,7 +64,7 @@ def copy(source: Store, target: Store, *, package: str | None, by: Actor, observ
         Damaged: something in the source is not what it was; it is named.
         PermissionDenied, Temporary: either store refuses.
     """
-    target = target.apart()
+    target = target.apart().waiting(observer)
     observer(Phase("compare", time.time()))
     load = cargo.load(source, target, package)
     if not load.missing:

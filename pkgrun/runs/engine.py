@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 
-from pkgrun.errors import Killed, PkgrunError
+from pkgrun.errors import Killed, PkgrunError, Temporary
 from pkgrun.observe import Event, Notice, Observer
 from pkgrun.records import Facts, Outcome, RunError, RunRecord, Tree, VersionEntry
 from pkgrun.runs import data, recover, steps
@@ -16,6 +16,7 @@ from pkgrun.runs.journal import Journal
 from pkgrun.runs.order import Order
 from pkgrun.runs.place import Place, place
 from pkgrun.runs.results import run_error
+from pkgrun.runs.unrecorded import decided, kept
 from pkgrun.runs.verdict import DECISIONS
 from pkgrun.store import operations
 from pkgrun.store.root import Store
@@ -55,16 +56,24 @@ def run(
             journal(event)
 
         course = Course(note)
+        # Not the heart's: it only tells how the run stands, and does that again soon.
+        store = store.waiting(course.observe, over=lambda: stop.reason == "killed")
         if order.keep_workdir:
             note(Notice(f"the work directory stays: {at.package}"))
         result = _attempt(store, order, at, course, stop)
-        course.enter("commit")
-        facts = course.facts().model_copy(update={"log": journal.keep(store.objects)})
-        outcome = _outcome(order, result, facts)
-        store.objects.flush()
-        standing = operations.decide(store.backend, outcome)
+        try:
+            course.enter("commit")
+            facts = course.facts().model_copy(update={"log": journal.keep(store.objects)})
+            outcome = _outcome(order, result, facts)
+            store.objects.flush()
+            standing = operations.decide(store.backend, outcome)
+        except Temporary as error:
+            raise kept(error, order, at, course) from error
         heart.stop()
-        return recover.carry_out(store, order.intent, standing)
+        try:
+            return recover.carry_out(store, order.intent, standing)
+        except Temporary as error:
+            raise decided(error, name) from error
 
 
 def _attempt(store: Store, order: Order, at: Place, course: Course, stop: Stop) -> Tree | RunError:
@@ -78,6 +87,8 @@ def _attempt(store: Store, order: Order, at: Place, course: Course, stop: Stop) 
             failure = given.attest(steps.judge(order, at, given, ended))
         leak = _kept_artifacts(store, order, at, course, failure)
         return failure or leak or steps.collect_package(store, order, at, course)
+    except Temporary as error:
+        return run_error(kept(error, order, at, course), course.phase)
     except PkgrunError as error:
         return run_error(error, course.phase)
 
@@ -91,6 +102,8 @@ def _kept_artifacts(
     except PkgrunError as error:
         if failure is None:
             raise
+        if isinstance(error, Temporary):
+            error = kept(error, order, at, course)
         course.warn(f"the artifacts were not kept: {error.message}", error.hint)
         return None
 

@@ -18,11 +18,9 @@ from pkgrun.runs.heart import KILL
 from pkgrun.runs.journal import Journal, decode
 from pkgrun.runs.results import results
 from pkgrun.store import trees
-from pkgrun.store.checkout import checkout, new_folder
 from pkgrun.store.operations import key
 from pkgrun.store.root import Store
 from pkgrun.store.trees import Entry
-from pkgrun.worker.supervisor import Stop
 
 POLL = 0.2
 """Seconds between looks at a run of another process."""
@@ -161,11 +159,10 @@ class Run:
         return self._export(facts.snapshot, out)
 
     def _export(self, tree: Tree | None, out: str | os.PathLike[str]) -> int:
-        new_folder(os.fspath(out))
-        if tree is None:
-            return 0
-        checkout(self._store.objects, tree.digest, os.fspath(out))
-        return tree.files
+        from pkgrun.store.export import export_tree
+
+        export_tree(self._store.objects, tree.digest if tree else None, os.fspath(out))
+        return tree.files if tree else 0
 
     def wait(self, timeout: float | None = None) -> RunResult:
         """Wait for the end.
@@ -196,6 +193,8 @@ class LiveRun(Run):
     """
 
     def __init__(self, store: Store, run: str, work: Callable[[LiveRun], RunRecord]) -> None:
+        from pkgrun.worker.supervisor import Stop  # only a run of this process needs one
+
         super().__init__(store, run)
         self.stop = Stop()
         self._journal: Journal | None = None

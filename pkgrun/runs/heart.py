@@ -22,9 +22,13 @@ TICK = 1.0
 BEAT = 10.0
 """Seconds between heartbeats while nothing changes."""
 
+REST = 0.1
+"""Seconds between heartbeats at least, for phases of our own: each is a write that others at the disk wait for."""
+
 KILL = "kill.json"
 
 _STATUS: dict[str, Status] = {"stage": "packaging", "mount": "packaging", "environment": "packaging"}
+_OURS = frozenset({*_STATUS, "start", "attest", "collect", "commit"})
 
 
 class Heart:
@@ -37,17 +41,17 @@ class Heart:
         self._wake, self._ended = threading.Event(), False
 
     def observe(self, event: Event) -> None:
-        """Tell at once that a phase has begun: what a killed run was doing is known from nowhere else."""
+        """Tell that a phase has begun: what a killed run was doing is known from nowhere else."""
         if isinstance(event, Phase):
             self._phase = event.name
             self._wake.set()
 
     def beat(self) -> None:
         """Write the heartbeat."""
-        phase = self._phase
+        self._beaten, phase = time.monotonic(), self._phase
         beat = sign_of_life(self._run, _STATUS.get(phase, "running"), phase)
         self._backend.write(key(self._run, "heartbeat.json"), beat.to_bytes())
-        self._beaten, self._told = time.monotonic(), phase
+        self._told = phase
 
     def _tick(self) -> None:
         if self._phase != self._told or time.monotonic() - self._beaten >= BEAT:
@@ -63,24 +67,29 @@ class Heart:
             self._published += len(data)
             self._segments += 1
 
-    def _due(self) -> bool:
-        """Whether to tell of a phase at once: where each word is a request, one a second will do."""
-        near = self._backend.capabilities.paths
-        return near or time.monotonic() - self._beaten >= TICK
+    def _rest(self) -> float:
+        """Seconds after a beat before a new phase is told: at once of the package's code, which may be what kills us."""
+        if not self._backend.capabilities.paths:
+            return TICK  # where each word is a request, one a second will do
+        return REST if self._phase in _OURS else 0.0
 
     def go_on(self) -> None:
         """Beat until `stop`; a store that does not answer is tried again at the next tick."""
-        due = time.monotonic() + TICK
+        look = time.monotonic() + TICK
         while not self._ended:
-            woken = self._wake.wait(max(0.0, due - time.monotonic()))
-            self._wake.clear()
+            now, failed = time.monotonic(), True
             with suppress(PkgrunError):
-                if not woken:
+                if now >= look:
                     self._tick()
-                elif self._phase != self._told and not self._ended and self._due():
+                elif self._phase != self._told and now - self._beaten >= self._rest():
                     self.beat()
-            if not woken:
-                due = time.monotonic() + TICK
+                failed = False
+            if now >= look:
+                look = time.monotonic() + TICK
+            told = failed or self._phase == self._told
+            due = look if told else min(look, self._beaten + self._rest())
+            self._wake.wait(max(0.0, due - time.monotonic()))
+            self._wake.clear()
 
     def stop(self) -> None:
         """The last beat was the last."""
@@ -96,8 +105,8 @@ def _abandoned() -> bool:
 @contextmanager
 def beating(backend: Backend, run: str, journal: Journal, kill: Callable[[], object]) -> Iterator[Heart]:
     """Signs of life from a thread of its own, never from the package's code."""
+    # The intent has told who works on it: the run need not wait for the first beat.
     heart = Heart(backend, run, journal, kill)
-    heart.beat()
     thread = threading.Thread(target=heart.go_on, name="pkgrun-heart", daemon=True)
     thread.start()
     try:

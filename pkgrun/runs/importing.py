@@ -55,7 +55,7 @@ def bring_in(
         NotFound, PermissionDenied, Temporary: something in it cannot be read.
     """
     labels.check(description, tags)
-    store = store.apart()
+    store = store.apart().waiting(observer)
     root = sources.locate(folder)
     package = sources.name_of(root, name)
     report = inspection.check(Path(root), package)

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
-from pkgrun.errors import Conflict
 from pkgrun.identity import NAME_PATTERN, RUN_ID_PATTERN
 from pkgrun.packages.contract import RESULTS_FILE
 from pkgrun.records import RunRecord, Tree
+from pkgrun.runs import twins
 from pkgrun.runs.results import results
 from pkgrun.store import trees
+from pkgrun.store.objects import digest_of
 from pkgrun.store.operations import key as key_of
 from pkgrun.store.parallel import each
 from pkgrun.store.root import Store
@@ -42,8 +43,8 @@ def land(store: Store, records: Tree) -> list[str]:
     """Create all records that are files of the tree.
 
     Returns:
-        The keys under which something else stands in the store already. Nothing of such a package or dataset was created from there on,
-        nor any of its runs.
+        The keys under which something else stands in the store already, and no twin (`twins`). Nothing of such a
+        package or dataset was created from there on, nor any of its runs.
     """
     files = {
         path: entry.digest
@@ -88,9 +89,13 @@ class _Landing:
         found = read_all(self.store.objects, [self.files[path] for path in paths])
         self._at_hand.update((path, found[self.files[path]]) for path in paths)
 
-    def _create(self, path: str) -> bool:
+    def _create(self, path: str, *, chained: Collection[str] | None = None) -> bool:
+        """Create a record, or find it; one of a number may have a twin, unless its digest is among those in `chained`."""
         data = self._at_hand[path]
-        if self.store.backend.create(path, data) or self.store.backend.read(path) == data:
+        if self.store.backend.create(path, data) or (standing := self.store.backend.read(path)) == data:
+            return True
+        free = chained is not None and digest_of(data) not in chained
+        if free and twins.twins(twins.parsed(path, data), twins.parsed(path, standing)):
             return True
         self.conflicts.append(path)
         return False
@@ -113,11 +118,12 @@ class _Landing:
             self.store.backend.write(key_of(record.run, RESULTS_FILE), vendor.to_bytes())
         self.store.backend.write(key_of(record.run, "run.json"), record.to_bytes())
 
-    def _count(self, folder: tuple[str, Iterable[str]]) -> None:
+    def _count(self, folder: tuple[str, Sequence[str]]) -> None:
         """The numbers of one package or dataset, ascending, each with its run."""
         name, paths = folder
+        chained = {orjson.loads(self._at_hand[path]).get("previous") for path in paths}
         for path in paths:
-            if not self._create(path):
+            if not self._create(path, chained=chained):
                 self.stopped.add(name)
                 return
             self._begin(orjson.loads(self._at_hand[path])["run"])
@@ -139,26 +145,3 @@ class _Landing:
 
 def _batches(runs: Sequence[str]) -> Iterator[Sequence[str]]:
     return (runs[start : start + _BATCH] for start in range(0, len(runs), _BATCH))
-
-
-def conflict(keys: Sequence[str], source: str, target: str) -> Conflict:
-    """That two stores have different records under the same keys."""
-    things = list(dict.fromkeys(map(_thing, keys)))
-    others = f" (and {len(things) - 1} more)" if len(things) > 1 else ""
-    return Conflict(
-        f"{things[0]}{others} is not the same in {source} and in {target}",
-        hint="numbers are kept: copy into another store, or one --package that is the same in both",
-    )
-
-
-def _thing(key: str) -> str:
-    """What a record is called by people."""
-    match key.removesuffix(".json").split("/"):
-        case ["packages", name, major, minor]:
-            return f"{name}@{int(major)}.{int(minor)}"
-        case ["datasets", name, number]:
-            return f"the dataset {name}@{int(number)}"
-        case ["runs", run, *_]:
-            return f"the run {run}"
-        case _:
-            return f"what the idempotency key {key} stands for"

@@ -8,14 +8,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from pkgrun.datasets.mount import Wanted
-from pkgrun.datasets.sources import Dataset, Source
 from pkgrun.errors import NotFound, UsageError
 from pkgrun.observe import Notice, Observer
 from pkgrun.packages import contract
-from pkgrun.records import Actor, Intent, RunRecord, TrainingRequest, VersionRecord
+from pkgrun.records import Actor, Intent, RunRecord, TrainingRequest, VersionRecord, WantedMount
 from pkgrun.runs import engine, idempotency, labels, lookup
 from pkgrun.runs.handle import LiveRun, Run
 from pkgrun.runs.here import sign_of_life
@@ -26,6 +24,9 @@ from pkgrun.store.files import shown
 from pkgrun.store.root import Store
 from pkgrun.worker.secrets import LARGEST
 from pkgrun.worker.variables import child_environment, devices
+
+if TYPE_CHECKING:
+    from pkgrun.datasets.sources import Dataset
 
 _PARAMETERS_LIMIT = 1 << 18
 
@@ -47,7 +48,7 @@ class Wish:
     upgrade: bool
     description: str | None
     tags: Mapping[str, str]
-    mount: Wanted
+    mount: WantedMount
     require_stable_data: bool
     keep_workdir: bool
 
@@ -72,23 +73,16 @@ def train(
 ) -> Run:
     """Begin a training, or find the one that the idempotency key stands for."""
     _check(wish)
-    dataset = lookup.dataset(store, wish.data, observer) if wish.data is not None else None
-    if dataset is not None:
-        if isinstance(dataset, Source):
-            lookup.apart(store, dataset, cache)
-            wish = replace(wish, data=dataset.path)
-        else:
-            wish = replace(wish, data=dataset.label)
-    meant = wish
-    if lookup.is_folder(store, wish.package):
-        meant = replace(wish, package=_folder(wish.package))
+    dataset, wish = _dataset(store, wish, cache, observer)
+    folder = lookup.is_folder(store, wish.package)
+    meant = replace(wish, package=_folder(wish.package)) if folder else wish
     run = None
     if idempotency_key is not None:
         new = operations.new_run_id()
         run = idempotency.claim(store, idempotency_key, asked=meant.asked(), run=new)
         if run != new and operations.exists(store.backend, run):
             return Run(store, run)
-    base = _base(store, wish, by, observer)
+    base = _imported(store, wish, by, observer) if folder else _base(store, wish, observer)
     run = run or operations.new_run_id()  # after the import's, so that ids tell the order
     order = _order(
         store, wish, base, dataset, run=run, by=by, cache=cache, cache_limit=cache_limit, key=idempotency_key
@@ -100,6 +94,19 @@ def train(
         return engine.run(store.apart(), order, observer=observer, stop=live.stop, opened=live.opened)
 
     return LiveRun(store, run, work)
+
+
+def _dataset(store: Store, wish: Wish, cache: str, observer: Observer) -> tuple[Dataset | None, Wish]:
+    """The dataset that is meant, and the wish with its name in full, the same wherever the caller stands."""
+    if wish.data is None:
+        return None, wish
+    from pkgrun.datasets.sources import Source  # only a dataset needs it
+
+    dataset = lookup.dataset(store, wish.data, observer)
+    if not isinstance(dataset, Source):
+        return dataset, replace(wish, data=dataset.label)
+    lookup.apart(store, dataset, cache)
+    return dataset, replace(wish, data=dataset.path)
 
 
 def _check(wish: Wish) -> None:
@@ -122,8 +129,8 @@ def _check(wish: Wish) -> None:
             "environment 'current' is the Python at hand: it takes neither another Python nor an upgrade",
             hint="leave one of them out",
         )
-    if wish.mount not in get_args(Wanted):
-        raise UsageError(f"{wish.mount!r} is no way to mount", hint=", ".join(get_args(Wanted)))
+    if wish.mount not in get_args(WantedMount):
+        raise UsageError(f"{wish.mount!r} is no way to mount", hint=", ".join(get_args(WantedMount)))
     if wish.gpu and not devices():
         raise UsageError("a GPU is asked for, and this machine has none", hint="leave --gpu out")
 
@@ -159,17 +166,20 @@ def _folder(path: str) -> str:
     return real
 
 
-def _base(store: Store, wish: Wish, by: Actor, observer: Observer) -> VersionRecord:
-    """The version to start from; a folder is imported, or found unchanged."""
-    if not lookup.is_folder(store, wish.package):
-        if "@" not in wish.package and os.path.isdir(wish.package):
-            observer(
-                Notice(
-                    f"{wish.package} is a package in the store and also a folder here; the package is meant",
-                    hint=f"./{wish.package} means the folder",
-                )
+def _base(store: Store, wish: Wish, observer: Observer) -> VersionRecord:
+    """The version in the store to start from."""
+    if "@" not in wish.package and os.path.isdir(wish.package):
+        observer(
+            Notice(
+                f"{wish.package} is a package in the store and also a folder here; the package is meant",
+                hint=f"./{wish.package} means the folder",
             )
-        return lookup.version(store, wish.package, wish.version)
+        )
+    return lookup.version(store, wish.package, wish.version)
+
+
+def _imported(store: Store, wish: Wish, by: Actor, observer: Observer) -> VersionRecord:
+    """The version to start from where a folder is meant: it is imported, or found unchanged."""
     if wish.version is not None:
         raise UsageError("a folder has no version", hint="name the package instead of its folder")
     from pkgrun.runs.importing import bring_in  # only a folder needs it, and its parsers

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 
-from pkgrun.datasets import sources
-from pkgrun.datasets.sources import Dataset, Remote, Stored
 from pkgrun.errors import InvalidName, NotFound, UsageError
 from pkgrun.identity import NAME_PATTERN, RUN_ID_PATTERN, Version, check_name
 from pkgrun.observe import Notice, Observer, silent
@@ -15,6 +14,9 @@ from pkgrun.store import numbers, operations, registry, trees
 from pkgrun.store.files import shown
 from pkgrun.store.root import Store
 from pkgrun.store.trees import Entry
+
+if TYPE_CHECKING:
+    from pkgrun.datasets.sources import Dataset, Source, Stored
 
 _DATASET = NAME_PATTERN.rstrip("$") + r"@[1-9][0-9]{0,7}"
 
@@ -58,6 +60,8 @@ def dataset(store: Store, text: str, observer: Observer = silent) -> Dataset:
     Raises:
         NotFound, DataInvalid, PermissionDenied, UsageError: it means nothing that there is.
     """
+    from pkgrun.datasets import sources  # only a dataset needs it
+
     if "://" in text:
         from pkgrun.datasets.remote import fetching, urls
 
@@ -65,7 +69,7 @@ def dataset(store: Store, text: str, observer: Observer = silent) -> Dataset:
         if path is not None:
             return sources.find(path)
         fetching.check(text)
-        return Remote(text, urls.label(text))
+        return sources.Remote(text, urls.label(text))
     if re.match(r"(\.{1,2}|~[^/]*|)/|\.{1,2}$", text):
         return sources.find(text)
     name, _, below = text.partition("/")
@@ -112,6 +116,8 @@ def registered(store: Store, text: str) -> DatasetRecord:
 
 def _stored(store: Store, record: DatasetRecord, below: str) -> Stored:
     """The whole of a dataset, or what lies at a path in it."""
+    from pkgrun.datasets.sources import Stored
+
     path = below.strip("/")
     if not path:
         tree = record.tree
@@ -130,7 +136,7 @@ def _stored(store: Store, record: DatasetRecord, below: str) -> Stored:
     return Stored(f"{record.label}/{shown(path)}", entry)
 
 
-def apart(store: Store, source: sources.Source, cache: str) -> None:
+def apart(store: Store, source: Source, cache: str) -> None:
     """A dataset that holds the store, or where runs work, would grow with every run, and change while it is read.
 
     Raises:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from pkgrun.datasets.sources import Dataset
 from pkgrun.records import Intent, TrainingRequest, VersionRecord
 from pkgrun.runs.plan import Plan
+
+if TYPE_CHECKING:
+    from pkgrun.datasets.sources import Dataset
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -17,16 +17,27 @@ from pkgrun.store.local import translate
 _SCRATCH = ".scratch"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
     """Where a run works. `package` is the child's current directory; `journal` is where its events are spooled.
 
-    `scratch` is a folder for what a mount needs.
+    `scratch` is a folder for what a mount needs. What `stays` is not removed in the end.
     """
 
     package: str
     journal: str
     scratch: str
+    stays: bool = False
+
+    def stay(self, folders: Iterable[str]) -> None:
+        """Do not remove it; the run's own folders are put beside the package, which they are no part of."""
+        self.stays = True
+        for folder in folders:
+            with suppress(OSError):
+                os.rename(
+                    os.path.join(self.package, folder),
+                    os.path.join(os.path.dirname(self.package), os.path.basename(folder)),
+                )
 
 
 @contextmanager
@@ -43,12 +54,13 @@ def place(cache: str, run: str, name: str, *, keep: bool) -> Iterator[Place]:
         os.mkdir(os.path.join(root, _SCRATCH), 0o700)
     except OSError as error:
         raise translate(error, root) from error
+    made = Place(
+        os.path.join(root, name), os.path.join(root, ".events.jsonl"), os.path.join(root, _SCRATCH), keep
+    )
     try:
-        yield Place(
-            os.path.join(root, name), os.path.join(root, ".events.jsonl"), os.path.join(root, _SCRATCH)
-        )
+        yield made
     finally:
-        if not keep:
+        if not made.stays:
             remove(root)
         with suppress(OSError):
             os.unlink(root + ".lock")

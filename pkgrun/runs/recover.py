@@ -66,7 +66,8 @@ def carry_out(store: Store, intent: Intent, outcome: Outcome) -> RunRecord:
 
 def _landed(store: Store, record: RunRecord) -> RunRecord:
     """A copy whose records were laid out; it has failed if somebody else's fact stood in the way."""
-    from pkgrun.runs.landing import conflict, land
+    from pkgrun.runs.landing import land
+    from pkgrun.runs.twins import conflict
 
     copied, source = record.copied, record.source
     if copied is None or copied.records is None or not (found := land(store, copied.records)):
@@ -102,6 +103,8 @@ def never_open(store: Store, intent: Intent) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        if store.patience is not None:
+            store.patience.end()
         failed = Outcome(
             run=intent.run,
             decision="FAILED" if isinstance(error, Exception) else "KILLED",

@@ -57,7 +57,7 @@ def register(
     dataset = lookup.dataset(store, data, observer)
     if isinstance(dataset, Source):
         apart(store, dataset, cache)
-    store = store.apart()
+    store = store.apart().waiting(observer)
     copies = Copies(os.path.join(cache, "datasets"), cache_limit, observer=observer)
     with here(dataset, copies=copies, objects=store.objects) as source:
         registration = _Registration(store, name, source, by)

@@ -19,6 +19,7 @@ from pkgrun.records import Blob, Changes, FileList, RunError, Tree
 from pkgrun.records import Environment as EnvironmentRecord
 from pkgrun.records import Exit as ExitRecord
 from pkgrun.records import Usage as UsageRecord
+from pkgrun.records.runs import make_ready
 from pkgrun.runs.course import Course
 from pkgrun.runs.data import Given
 from pkgrun.runs.order import Order
@@ -161,7 +162,7 @@ def call(
         readonly=(Path(store.backend.url),) if given.overlay and store.backend.capabilities.paths else (),
     )
     given.witness()
-    ended = supervisor.run(job, observer=course.observe, stop=stop)
+    ended = supervisor.run(job, observer=course.observe, stop=stop, meanwhile=make_ready)
     course.exit = ExitRecord(reason=ended.reason, code=ended.code, signal=ended.signal)
     course.usage = UsageRecord(
         peak_memory_bytes=ended.usage.peak_memory_bytes, cpu_seconds=ended.usage.cpu_seconds

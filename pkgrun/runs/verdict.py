@@ -64,7 +64,9 @@ def _seam(ended: Exit, workdir: str) -> str | None:
     text = f"{ended.failure.message}\n{ended.failure.traceback}".replace(workdir + "/", "")
     if re.search(r"\[Errno 30\]|Read-only file system", text):
         return _CLOSED
-    lines = [line for line in text.splitlines() if _IN_DATA.search(line)]
+    lines = text.splitlines()
+    if "in _rmtree_safe_fd" not in text:  # which names files without their folder
+        lines = [line for line in lines if _IN_DATA.search(line) or _FOREIGN.search(line)]
     return next((advice for error, advice in _SEAMS.items() if any(map(error.search, lines))), None)
 
 
@@ -93,6 +95,8 @@ _HINTS = {
 
 _FOLDERS = "|".join((contract.DATA, contract.EVALUATION_DATA, contract.DATASET))
 _IN_DATA = re.compile(rf"""["'](\./)?({_FOLDERS})["'/]|(^|[\s(=])(\./)?({_FOLDERS})/""")
+_FOREIGN = re.compile(r"\[Errno 75\]|Value too large for defined data type")
+"""Its owner or group is nobody in the user's namespace. The path may be missing; what else says so is rare."""
 _CLOSED = "the dataset's own folder and the store are closed to the code; write below data/ or the current directory"
 _SEAMS = {
     re.compile(r"\[Errno 18\]|Invalid cross-device link"): (
@@ -102,7 +106,7 @@ _SEAMS = {
     re.compile(r"\[Errno 16\]|Device or resource busy"): (
         "the data is an overlay, which itself stays where it is; --mount copy gives a plain folder"
     ),
-    re.compile(r"\[Errno (1|13|75)\]|Permission denied|Operation not permitted|Value too large"): (
+    re.compile(rf"\[Errno (1|13)\]|Permission denied|Operation not permitted|{_FOREIGN.pattern}"): (
         "the data is an overlay, where files keep the dataset's owners and modes; --mount copy gives your own"
     ),
 }

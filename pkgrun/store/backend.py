@@ -35,8 +35,8 @@ class Stat:
 class Upload(Protocol):
     """A blob on its way in. It MUST be published or discarded."""
 
-    def write(self, chunk: bytes | bytearray) -> None:
-        """Append."""
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Append. A `memoryview` is valid until this returns, all else must not change until it is published."""
 
     def publish(self, key: str) -> None:
         """Hand it over under its key. It is visible and durable after the next `Backend.flush`, MAY be before."""

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
-from pkgrun.errors import Conflict, Damaged, PkgrunError, Temporary, UsageError
+from pkgrun.errors import Damaged, PkgrunError, Temporary
 from pkgrun.store import fresh, hand, hands, names, trees
 from pkgrun.store.files import shown
 from pkgrun.store.index import Place
@@ -97,10 +97,19 @@ class _Writing(NamedTuple):
     target: str
     progress: Callable[[int], object]
 
+    @property
+    def behind(self) -> int:
+        return 0
+
+    @property
+    def size(self) -> int:
+        return self.stretch.end - self.stretch.start
+
     def order(self, place: memoryview) -> tuple[Any, ...]:
         stretch = self.stretch
-        data = self.objects.part(Place(stretch.pack, stretch.start, stretch.end - stretch.start))
-        place[: len(data)] = data
+        path = self.objects.path(stretch.pack)
+        if path is None:
+            place[:] = self._read()
         above = os.fsencode(self.target) + b"/"
         files = [
             (
@@ -112,16 +121,23 @@ class _Writing(NamedTuple):
             )
             for blob in stretch.blobs
         ]
-        return "write", files
+        return "write", self.size, (path or "", stretch.start), files
 
-    def done(self, answer: tuple[Any, ...], place: memoryview) -> None:
+    def _read(self) -> bytes:
+        stretch = self.stretch
+        return self.objects.part(Place(stretch.pack, stretch.start, self.size))
+
+    def done(self, answer: tuple[Any, ...], area: hands.Area, at: int) -> None:
         (failed,) = answer
         if failed is not None:
             index, number = failed
+            if index == hand.SOURCE:
+                self._read()  # which tells what is wrong
+                raise Temporary(f"a pack could not be read: {os.strerror(number)}")
             blob = self.stretch.blobs[index]
             if number == hand.OTHER:
-                start = blob.offset - self.stretch.start
-                self.objects.verify(blob.digest, place[start : start + blob.length], self.stretch.pack)
+                start = at + blob.offset - self.stretch.start
+                self.objects.verify(blob.digest, area.view[start : start + blob.length], self.stretch.pack)
             path = os.path.join(self.target, blob.item.path)
             raise translate(OSError(number, os.strerror(number)), shown(path))
         self.progress(sum(blob.length for blob in self.stretch.blobs))
@@ -152,27 +168,6 @@ def _packed(
         placed, others = stretches(objects, ((file.entry.digest, file.entry.bytes, file) for file in files))
         yield from placed
         alone += others
-
-
-def new_folder(path: str) -> None:
-    """Make a folder to write into; one that is there already must be empty.
-
-    Raises:
-        Conflict: it holds something, or is none.
-        UsageError: that is no path.
-        PermissionDenied, Temporary: the system refuses.
-    """
-    if not path or "\0" in path:
-        raise UsageError(f"{path!r} is no path of a folder", hint="name a new folder")
-    try:
-        os.makedirs(path, exist_ok=True)
-        full = bool(os.listdir(path))
-    except (FileExistsError, NotADirectoryError) as error:
-        raise Conflict(f"{shown(path)} is no folder", hint="name a new folder") from error
-    except OSError as error:
-        raise translate(error, shown(path)) from error
-    if full:
-        raise Conflict(f"{shown(path)} is not empty", hint="name a new folder")
 
 
 def _kept(objects: Objects, digest: str, skip: frozenset[str]) -> Iterator[tuple[str, Entry]]:

@@ -7,10 +7,12 @@ nothing of stores.
 
 from __future__ import annotations
 
+import errno
 import marshal
 import mmap
 import os
 import sys
+from array import array
 from hashlib import sha256
 
 TYPE_CHECKING = False
@@ -21,8 +23,13 @@ if TYPE_CHECKING:
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
+_BITS = (1 << 63) - 1
+_NOTHING = (0,) * 5
 OTHER = -1
 """Instead of an error's number: the bytes are not those that the digest says."""
+
+SOURCE = -1
+"""Instead of a file's: where its bytes come from could not be read."""
 
 
 def main() -> None:
@@ -58,34 +65,49 @@ def _exactly(descriptor: int, size: int) -> bytes:
 
 
 def _read(
-    view: memoryview, start: int, directory: bytes, files: list[tuple[bytes, int]]
-) -> tuple[bytes, list[int], list[int]]:
+    view: memoryview,
+    start: int,
+    directory: bytes,
+    names: bytes,
+    sizes: list[int],
+    copy: tuple[bytes, bytes, bytes] | None,
+) -> tuple[bytes, bytes, list[int]]:
     """Read files of one folder, each to where the one before ends.
 
+    Args:
+        copy: a folder in which each is to be written, too, under which names, and which of them are executable.
+
     Returns:
-        Their digests, joined; how `fstat` saw each, five numbers a file; and which files have to be read by whoever
-        asked, since they cannot be read, or are not what they were.
+        Their digests, joined; how `fstat` saw each, five numbers of 64 bits a file; and which files have to be read by
+        whoever asked, since they cannot be read or written, or are not what they were.
     """
-    digests = bytearray()
-    seen: list[int] = []
+    digests = []
+    above, called, executable = copy or (b"", b"", b"")
+    targets = [os.path.join(above, name) for name in called.split(b"\0")] if copy else []
+    seen = array("q")
     odd = []
     try:
         folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return bytes(32 * len(files)), [0] * (5 * len(files)), list(range(len(files)))
+        return bytes(32 * len(sizes)), bytes(40 * len(sizes)), list(range(len(sizes)))
     try:
-        for index, (name, size) in enumerate(files):
+        for index, (name, size) in enumerate(zip(names.split(b"\0"), sizes, strict=True)):
             place = view[start : start + size]
             numbers = _read_one(name, size, place, folder)
+            if targets and numbers is not None:
+                try:
+                    _write_one(targets[index], place, 0o777 if executable[index] else 0o666)
+                except OSError:
+                    numbers = None
             if numbers is None:
                 odd.append(index)
-                numbers = (0,) * 5
-            digests += sha256(place).digest()
-            seen += numbers
+                numbers = _NOTHING
+            digests.append(sha256(place).digest())
+            seen.extend(numbers)
             start += size
     finally:
         os.close(folder)
-    return bytes(digests), seen, odd
+    return b"".join(digests), seen.tobytes(), odd
 
 
 def _read_one(name: bytes, size: int, place: memoryview, folder: int) -> tuple[int, ...] | None:
@@ -101,19 +123,35 @@ def _read_one(name: bytes, size: int, place: memoryview, folder: int) -> tuple[i
         return None
     if found.st_size != size:
         return None
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode
+    numbers = found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode
+    if min(numbers) < 0 or max(numbers) > _BITS:  # as `scan` notes them
+        return tuple([number & _BITS for number in numbers])
+    return numbers
 
 
 def _write(
-    view: memoryview, start: int, files: list[tuple[bytes, int, int, int, bytes]]
+    view: memoryview,
+    start: int,
+    size: int,
+    source: tuple[str, int],
+    files: list[tuple[bytes, int, int, int, bytes]],
 ) -> tuple[tuple[int, int] | None]:
     """Make new files: path, where its bytes begin, how many they are, mode, and the digest that they must have.
 
+    Args:
+        source: the file from which the bytes come, and from where on; without a path, they are there already.
+
     Returns:
-        Which one failed first, and the error's number, or `OTHER`.
+        Which one failed first, or `SOURCE`, and the error's number, or `OTHER`.
     """
-    for index, (path, offset, size, mode, digest) in enumerate(files):
-        data = view[start + offset : start + offset + size]
+    place = view[start : start + size]
+    if source[0]:
+        try:
+            _fill(place, *source)
+        except OSError as error:
+            return ((SOURCE, error.errno or errno.EIO),)
+    for index, (path, offset, length, mode, digest) in enumerate(files):
+        data = place[offset : offset + length]
         if sha256(data).digest() != digest:
             return ((index, OTHER),)
         try:
@@ -121,6 +159,18 @@ def _write(
         except OSError as error:
             return ((index, error.errno or OTHER),)
     return (None,)
+
+
+def _fill(place: memoryview, path: str, begin: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while place:
+            count = os.preadv(descriptor, [place], begin)
+            if not count:
+                raise OSError(errno.EIO, "it is cut off")
+            place, begin = place[count:], begin + count
+    finally:
+        os.close(descriptor)
 
 
 def _write_one(path: bytes, data: memoryview, mode: int) -> None:

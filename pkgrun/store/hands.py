@@ -11,23 +11,81 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from mmap import mmap
+from mmap import PAGESIZE, mmap
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pkgrun.store import hand
 
 PROCESSES = min(8, os.cpu_count() or 1)
 
 
+class Area:
+    """Memory that is shared with a hand; work gets places in it, one behind the other.
+
+    `noted` is what whoever looks at answers notes of it, until it is full and handed over.
+    """
+
+    def __init__(self, view: memoryview, start: int, head: int) -> None:
+        self.view = view
+        self.noted: list[Any] = []
+        self._start, self._head = start, head
+        self._used, self._left = head, len(view) - head
+        self._carrying: threading.Thread | None = None
+        self._failure: BaseException | None = None
+
+    def place(self, work: Work) -> tuple[int, int] | None:
+        """Where in the area, and where in all that is shared, there is a place for work; None if it is full."""
+        room = work.size + work.behind
+        if room > self._left:
+            return None
+        at = self._used
+        self._used, self._left = at + work.size, self._left - room
+        return at, self._start + at
+
+    def hand_over(self, full: Callable[[Area], object]) -> None:
+        """Nothing more comes into it: have it looked at, in the background, once."""
+        if self.noted and self._carrying is None:
+            self._carrying = threading.Thread(target=self._carry, args=(full,), daemon=True)
+            self._carrying.start()
+
+    def _carry(self, full: Callable[[Area], object]) -> None:
+        try:
+            full(self)
+        except BaseException as error:
+            self._failure = error
+
+    def reclaim(self) -> None:
+        """Wait until it is not looked at any more; it is empty then.
+
+        Raises:
+            Whatever came of looking at it.
+        """
+        if self._carrying is not None:
+            self._carrying.join()
+            self._carrying = None
+        if self._failure is not None:
+            raise self._failure
+        self.noted = []
+        self._used, self._left = self._head, len(self.view) - self._head
+
+
 class Work(Protocol):
     """Something that a hand does."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of its place."""
+
+    @property
+    def behind(self) -> int:
+        """Bytes that are to stay free for it behind all places."""
 
     def order(self, place: memoryview) -> tuple[Any, ...]:
         """What is to be done: a verb of `hand.py` and what it takes. What is to be written is put into the place."""
 
-    def done(self, answer: tuple[Any, ...], place: memoryview) -> None:
-        """What came of it. What was read is in the place, during this call only."""
+    def done(self, answer: tuple[Any, ...], area: Area, at: int) -> None:
+        """What came of it; its place in the area begins at `at`."""
 
 
 class Ended(OSError):
@@ -39,15 +97,25 @@ def available() -> bool:
     return PROCESSES > 1 and bool(sys.executable) and hasattr(os, "memfd_create")
 
 
-def do(works: Iterable[Work], *, room: int) -> None:
-    """Have work done; `works`, `order` and `done` are called from several threads.
+def do(
+    works: Iterable[Work],
+    *,
+    room: int,
+    head: int = 0,
+    full: Callable[[Area], object] = lambda area: None,
+    processes: int = PROCESSES,
+) -> None:
+    """Have work done; `works`, `order`, `done` and `full` are called from several threads.
 
     Args:
-        room: bytes of a place: what one work reads or writes at most.
+        room: bytes of an area; a hand has two.
+        head: how many of them are left free at its beginning.
+        full: handed an area in which something was noted, once nothing more comes into it, also if the hand has died.
+        processes: how many hands at most.
 
     Raises:
         Ended: some of the work was not done.
-        And what `works`, `order` and `done` raise.
+        And what `works`, `order`, `done` and `full` raise.
     """
     waiting, lock = iter(works), threading.Lock()
     failures: list[BaseException] = []
@@ -58,28 +126,34 @@ def do(works: Iterable[Work], *, room: int) -> None:
 
     def drive() -> None:
         try:
-            with _Hand(room) as one:
+            with _Hand(-(-room // PAGESIZE) * PAGESIZE, head, full) as one:
                 one.work(take)
         except BaseException as error:
             failures.append(error)
 
-    drivers = [threading.Thread(target=drive, daemon=True) for _ in range(PROCESSES)]
+    drivers = [threading.Thread(target=drive, daemon=True) for _ in range(min(processes, PROCESSES))]
     for driver in drivers:
         driver.start()
     for driver in drivers:
         driver.join()
     if failures:
-        raise failures[0]
+        raise next((one for one in failures if not isinstance(one, Ended)), failures[0])
+
+
+class _Asked(NamedTuple):
+    work: Work
+    area: Area
+    at: int
 
 
 class _Hand:
-    """One process, and two places: it works on one while what came of the other is looked at."""
+    """One process and two areas: it works on the next thing while what came of the one before is looked at."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, head: int, full: Callable[[Area], object]) -> None:
         memory = os.memfd_create("pkgrun", os.MFD_CLOEXEC)
         try:
             os.ftruncate(memory, 2 * room)
-            self._area = mmap(memory, 2 * room)
+            self._memory = mmap(memory, 2 * room)
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(Path(hand.__file__)), str(memory)],
                 stdin=subprocess.PIPE,
@@ -93,8 +167,9 @@ class _Hand:
             raise Ended(error.errno, error.strerror) from error
         finally:
             os.close(memory)
-        self._room = room
-        self._view = memoryview(self._area)
+        self._view = memoryview(self._memory)
+        self._areas = [Area(self._view[start : start + room], start, head) for start in (0, room)]
+        self._full = full
 
     def __enter__(self) -> _Hand:
         return self
@@ -107,31 +182,54 @@ class _Hand:
         if error[0] is not None:
             self._process.kill()
         self._process.wait()
+        for area in self._areas:
+            with suppress(BaseException):  # the first failure is told
+                area.reclaim()
+            area.view.release()
         self._view.release()
         with suppress(BufferError):  # somebody kept what is valid no more
-            self._area.close()
+            self._memory.close()
 
     def work(self, take: Callable[[], Work | None]) -> None:
         """Do work until there is none."""
-        number = 0
-        asked = self._ask(take(), number)
-        while asked is not None:
-            following = self._ask(take(), 1 - number)
-            asked.done(self._answer(), self._place(number))
-            asked, number = following, 1 - number
+        try:
+            asked = self._ask(take())
+            while asked is not None:
+                following = self._ask(take())
+                asked.work.done(self._answer(), asked.area, asked.at)
+                if following is not None and following.area is not asked.area:
+                    asked.area.hand_over(self._full)
+                asked = following
+        except Ended:
+            self._hand_over()  # what came of it before is none the worse
+            raise
+        self._hand_over()
 
-    def _place(self, number: int) -> memoryview:
-        return self._view[number * self._room : (number + 1) * self._room]
+    def _hand_over(self) -> None:
+        """All that was not."""
+        for area in self._areas:
+            area.hand_over(self._full)
+        for area in self._areas:
+            area.reclaim()
 
-    def _ask(self, work: Work | None, number: int) -> Work | None:
+    def _ask(self, work: Work | None) -> _Asked | None:
         if work is None or self._process.stdin is None:
             return None
-        verb, *rest = work.order(self._place(number))
+        place = self._areas[0].place(work)
+        if place is None:
+            self._areas.reverse()
+            self._areas[0].reclaim()
+            place = self._areas[0].place(work)
+        if place is None:
+            raise ValueError(f"{work.size} bytes are more than an area has")
+        at, start = place
+        area = self._areas[0]
+        verb, *rest = work.order(area.view[at : at + work.size])
         try:
-            hand.send(self._process.stdin.fileno(), (verb, number * self._room, *rest))
+            hand.send(self._process.stdin.fileno(), (verb, start, *rest))
         except OSError as error:
             raise Ended(error.errno, error.strerror) from error
-        return work
+        return _Asked(work, area, at)
 
     def _answer(self) -> tuple[Any, ...]:
         answer = hand.receive(self._process.stdout.fileno()) if self._process.stdout else ()

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     import sqlite3
 
 MANY = 48
-"""Packs that are held in memory; more of them go into the database."""
+"""Packs that are held in memory; more of them go into the database, and so does one that is far away."""
 
-_STEPS = 3
-"""What looking into one pack costs, in entries that could have been read instead."""
+_STEPS = 40
+"""What looking into one pack costs, in entries that could have been noted instead."""
 
 _DIRECTORY = 1 << 31
-_FORM = 2
+_FORM = 3
 _TABLES = """
-create table if not exists pack (number integer primary key, name text not null unique);
+create table if not exists pack (number integer primary key, name text not null unique, size integer not null);
 create table if not exists blob (
     digest blob not null, pack integer not null, offset integer not null, length integer not null, directory integer not null,
     mark integer not null,
@@ -58,9 +58,12 @@ class Index:
         self._lock = threading.RLock()
         self._shelf = _Shelf(folder)
         self._names: list[str] = []
+        self._ends: list[int] = []
         self._recent: dict[bytes, int] = {}
         self._unread: list[Contents] = []
         self._asked = 0
+        self._sizes: dict[str, int] = {}
+        self._listed: set[str] = set()
         self._there: set[str] = set()
         self._looked = False
         self.damaged: Damaged | None = None
@@ -80,9 +83,10 @@ class Index:
         with self._lock:
             if not self._looked:
                 self.refresh()
-            if not self._recent and not self._unread and self._shelf.empty:
-                return {}
-            return {digest: place for digest in digests if (place := self._known(digest)) is not None}
+            asked: Iterable[bytes] = digests
+            if not self._unread and self._shelf.empty:
+                asked = self._recent.keys() & digests
+            return {digest: place for digest in asked if (place := self._known(digest)) is not None}
 
     def _known(self, digest: bytes, *, directory: bool = False) -> Place | None:
         if self._unread:
@@ -95,9 +99,8 @@ class Index:
                 return Place(contents.pack, part.offset, part.length, part.directory)
         packed = self._recent.get(digest)
         if packed is not None and (packed & _DIRECTORY or not directory):
-            at, length = packed >> 32 & 0xFFFFFFFF, packed & _DIRECTORY - 1
-            place = Place(self._names[packed >> 64], at, length, bool(packed & _DIRECTORY))
-            if self._is_there(place.pack):
+            place = self._place(packed)
+            if place is not None and self._is_there(place.pack):
                 return place
         places = (place for place in self._shelf.find(digest) if place.directory or not directory)
         return next((place for place in places if self._is_there(place.pack)), None)
@@ -109,14 +112,32 @@ class Index:
             self.damaged = error
             return None
 
+    def _place(self, packed: int) -> Place | None:
+        at, length = packed >> 32 & (1 << 64) - 1, packed & _DIRECTORY - 1
+        pack, end = self._names[packed >> 96], self._ends[packed >> 96]
+        if not packs.HEAD <= at <= at + length <= end:
+            self.damaged = packs.damaged(pack)
+            return None
+        return Place(pack, at, length, bool(packed & _DIRECTORY))
+
     def _absorb(self) -> None:
-        """Read all that was only looked into: for many questions that is quicker."""
+        """Note all that was only looked into: for many questions that is quicker."""
         unread, self._unread = self._unread, []
         for contents in unread:
-            try:
-                self.add(contents.pack, list(contents))
-            except Damaged as error:
-                self.damaged = error
+            self._sizes[contents.pack] = contents.size
+            self._note(contents.pack, contents.entries(), contents.end)
+
+    def _note(self, pack: str, entries: Iterable[tuple[bytes, int, int]], end: int) -> None:
+        """Where blobs lie; lengths have the bit of directories."""
+        number = len(self._names) << 96
+        self._names.append(pack)
+        self._ends.append(end)
+        found = {digest: number | at << 32 | length for digest, at, length in entries}
+        for digest in self._recent.keys() & found.keys():
+            # The same bytes may be a file's, too, and then nothing is said of what is below.
+            if self._recent[digest] & _DIRECTORY:
+                del found[digest]
+        self._recent |= found
 
     def distrust(self) -> bool:
         """Something was not where the database says, or not in it: forget that, and read the packs. False if that is done."""
@@ -128,35 +149,50 @@ class Index:
             return True
 
     def _is_there(self, pack: str) -> bool:
-        """Looked for once: what the cache remembers may have been merged into other packs since."""
+        """Looked for once: what the cache remembers may have been merged into other packs since, or be cut off."""
         if pack not in self._there:
-            if self._looked or self._backend.stat(packs.key_of(pack)) is None:
+            if self._looked and pack not in self._listed:
                 return False
+            # A listing is enough where no file can be cut off.
+            if not self._looked or self._backend.capabilities.paths:
+                found = self._backend.stat(packs.key_of(pack))
+                if found is None:
+                    return False
+                if found.size != self._size(pack):
+                    self.damaged = packs.damaged(pack)
+                    return False
             self._there.add(pack)
         return True
+
+    def _size(self, pack: str) -> int | None:
+        """What a pack that was read before had."""
+        known = next((contents.size for contents in self._unread if contents.pack == pack), None)
+        if known is None and pack in self._sizes:
+            return self._sizes[pack]
+        return known if known is not None else self._shelf.size(pack)
 
     def add(self, pack: str, parts: Iterable[Part]) -> None:
         """A pack that has just been published."""
         with self._lock:
-            number = len(self._names)
-            self._names.append(pack)
             self._there.add(pack)
-            for digest, at, length, directory in parts:
-                # The same bytes may be a file's, too, and then nothing is said of what is below.
-                if directory or not self._recent.get(digest, 0) & _DIRECTORY:
-                    self._recent[digest] = number << 64 | at << 32 | directory << 31 | length
+            self._note(
+                pack,
+                [(digest, at, length | directory << 31) for digest, at, length, directory in parts],
+                packs.SIZE << 7,
+            )
 
     def refresh(self) -> None:
         """Look which packs there are, and read the indexes of new ones."""
         with self._lock:
             there = {pack for name in self._backend.list(packs.FOLDER) if (pack := packs.name_in(name))}
             if not there.issuperset(self._names):  # another may hold the same blob, but only one was noted
-                self._names, self._recent = [], {}
+                self._names, self._ends, self._recent = [], [], {}
             self._unread = [contents for contents in self._unread if contents.pack in there]
             unread = (contents.pack for contents in self._unread)
             new = sorted(there.difference(self._names, unread, self._shelf.packs()))
-            self._there, self._looked, self.damaged = there, True, None
-            many = len(new) > MANY
+            self._listed, self._looked, self.damaged = there, True, None
+            self._there &= there
+            many = len(new) > MANY or not self._backend.capabilities.paths
             for start in range(0, len(new), MANY):
                 some = new[start : start + MANY]
                 found = [one for one in each(self._contents, some, run=1) if one is not None]
@@ -229,6 +265,11 @@ class _Shelf:
         """The packs that are in it."""
         return (name for (name,) in self._ask("select name from pack"))
 
+    def size(self, pack: str) -> int | None:
+        """How large a pack was when it was read."""
+        found = self._ask("select size from pack where name = ?", pack)
+        return found[0][0] if found else None
+
     def find(self, digest: bytes) -> Iterator[Place]:
         """Where a blob is said to lie."""
         question = "select name, offset, length, directory, mark from blob join pack on number = pack where digest = ?"
@@ -249,8 +290,9 @@ class _Shelf:
             with database:
                 for contents in found:
                     number = database.execute(
-                        "insert into pack (name) values (?) on conflict do update set name = name returning number",
-                        (contents.pack,),
+                        "insert into pack (name, size) values (?, ?) on conflict do update set size = excluded.size "
+                        "returning number",
+                        (contents.pack, contents.size),
                     ).fetchone()[0]
                     database.executemany(
                         "insert or replace into blob values (?, ?, ?, ?, ?, ?)",

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from pkgrun.records import Tree
 from pkgrun.store import trees
-from pkgrun.store.files import Taken, Watch, irregular, read_small, shown, vanished
+from pkgrun.store.files import Pieces, Taken, Watch, irregular, read_small, shown, vanished
 from pkgrun.store.local import translate
 from pkgrun.store.objects import SMALL, Sink, digest_and_raw
 from pkgrun.store.parallel import each
@@ -96,6 +96,10 @@ def portions(listing: Listing, wanted: Callable[[Folder], Sequence[int]] | None 
             continue
         directory = listing.place(folder)
         stamps = folder.every_stamp()
+        sizes = folder.sizes()
+        if len(indexes) == len(sizes) <= PORTION_FILES and sum(sizes) <= PORTION_BYTES and max(sizes) < SMALL:
+            yield Portion(folder, directory, list(enumerate(stamps)))
+            continue
         some: list[tuple[int, tuple[int, ...]]] = []
         size = 0
         for index in indexes:
@@ -118,30 +122,27 @@ class Laying(Protocol):
     def small(self, path: str, data: bytes, mode: int) -> None:
         """One whose bytes are at hand."""
 
-    def large(self, path: str, source: str, mode: int, watch: Watch) -> Taken:
+    def large(self, path: str, source: str, mode: int, watch: Pieces) -> Taken:
         """One that has to be read in pieces, each of which `watch` is shown."""
+
+    def folder(self, path: str) -> str:
+        """Where the files of a folder come to lie, for whoever writes the small ones there: modes as the umask allows."""
 
 
 def take_all(
     listing: Listing,
     sink: Sink,
     *,
-    laying: Laying | None = None,
     watch: Watch | None = None,
     before: Before | None = None,
-    progress: Progress = lambda size: None,
 ) -> list[Taken]:
-    """Read, hash and keep all files of a listing, by several threads; what was read, in its order.
-
-    Args:
-        laying: lays them out somewhere besides.
-    """
+    """Read, hash and keep all files of a listing, by several threads; what was read, in its order."""
     found: dict[str, list[Taken]] = {
         folder.path: [_NOTHING] * len(folder.names) for folder in listing.content
     }
 
     def take(portion: Portion) -> None:
-        taken = take_portion(portion, sink, watch=watch, before=before, laying=laying, progress=progress)
+        taken = take_portion(portion, sink, watch=watch, before=before)
         for (index, _), one in zip(portion.files, taken, strict=True):
             found[portion.folder.path][index] = one
 
@@ -158,7 +159,7 @@ def take_portion(
     laying: Laying | None = None,
     progress: Progress = lambda size: None,
 ) -> list[Taken]:
-    """Read, hash and keep some files."""
+    """Read, hash and keep some files; `laying` lays them out somewhere besides."""
     taken, kept = [], []
     folder, directory, name = portion.folder, portion.directory, ""
     try:
@@ -194,15 +195,15 @@ def take_portion(
     return taken
 
 
-def _telling(watch: Watch | None, progress: Progress) -> Watch:
+def _telling(watch: Watch | None, progress: Progress) -> Pieces:
     """The same watch, and each piece of the file is progress: a large one takes its time."""
 
-    def begin() -> Callable[[bytes], bool]:
+    def begin() -> Callable[[memoryview], bool]:
         feed = watch() if watch else None
 
-        def seen(piece: bytes) -> bool:
+        def seen(piece: memoryview) -> bool:
             progress(len(piece))
-            return feed is not None and feed(piece)
+            return feed is not None and feed(bytes(piece))
 
         return seen
 
@@ -214,7 +215,7 @@ def _large(
     path: str,
     stamp: tuple[int, ...],
     sink: Sink,
-    watch: Watch,
+    watch: Pieces,
     before: Before,
     laying: Laying | None,
 ) -> Taken:

@@ -23,6 +23,7 @@ from pkgrun.store.parallel import each
 
 CHUNK = 1 << 20
 _DIRECT = 4 << 20
+_BLOCK = 4096
 _O_DIRECT = getattr(os, "O_DIRECT", 0)
 _READ_LIMIT = 1 << 26
 """Bytes that are read at once. Records stay far below; whoever expects more reads a range, or streams."""
@@ -96,9 +97,8 @@ def _sync(path: str) -> None:
 class LocalUpload:
     """A blob being written to a temporary file.
 
-    What is large passes the page cache by, where the file system allows that: it leaves in memory
-    what the training reads. Of 384 MiB in one virtual machine this took 0.25 s where writes of 4 MiB through the cache took
-    1.2 s and more, but those of 1 MiB took no longer; a single file of 100 MB did not gain from it.
+    What is large passes the page cache by, where the file system allows that: it leaves in memory what the training
+    reads. 384 MiB, synced, took 0.14 to 0.17 s so, and 1.2 to 1.3 s through the cache, on the disk of one virtual machine.
     """
 
     def __init__(self, backend: LocalBackend) -> None:
@@ -111,8 +111,10 @@ class LocalUpload:
         self._writing: threading.Thread | None = None
         self._failure: BaseException | None = None
 
-    def write(self, chunk: bytes | bytearray) -> None:
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
         view = memoryview(chunk)
+        if len(view) >= _DIRECT and not self._filled:
+            view = self._write_there(view)
         while view:
             if self._buffer is None:
                 self._buffer = mmap.mmap(-1, _DIRECT)  # begins at a page, as the kernel wants it
@@ -129,6 +131,21 @@ class LocalUpload:
                 )
                 self._writing.start()
                 self._buffer, self._filled = None, 0
+
+    def _write_there(self, view: memoryview) -> memoryview:
+        """Write whole blocks from where they lie, which must be at a page's beginning; what could not be."""
+        self._wait()
+        self._pass_by(True)
+        end = len(view) & -_BLOCK if self._direct else 0
+        written = 0
+        with _translated(self._path):
+            try:
+                while written < end:
+                    written += os.write(self._descriptor, view[written:end])
+            except OSError as error:
+                if error.errno != errno.EINVAL or written:
+                    raise
+        return view[written:]
 
     def _wait(self) -> None:
         """What was handed over is written.
@@ -162,7 +179,7 @@ class LocalUpload:
                 fcntl.fcntl(
                     self._descriptor, fcntl.F_SETFL, flags | _O_DIRECT if wanted else flags & ~_O_DIRECT
                 )
-            self._direct = wanted
+                self._direct = wanted and bool(_O_DIRECT)
 
     def publish(self, key: str) -> None:
         try:

@@ -12,13 +12,14 @@ from typing import Protocol
 
 from pkgrun.errors import Damaged, NotFound, Temporary
 from pkgrun.records import Blob
+from pkgrun.store import packs
 from pkgrun.store.backend import Backend, Upload
 from pkgrun.store.blocks import Blocks
-from pkgrun.store.files import Taken, Watch, nothing, shown, take
+from pkgrun.store.files import Pieces, Taken, nothing, shown, take
 from pkgrun.store.index import Index, Place
 from pkgrun.store.packs import SIZE, Filling
 from pkgrun.store.packs import key_of as key_of_pack
-from pkgrun.store.sending import Sender, write
+from pkgrun.store.sending import Sender, send, write
 
 SMALL = 1 << 20
 """Bytes from which on a blob is an object of its own; smaller ones are read at once, and go into packs."""
@@ -27,10 +28,22 @@ SMALL = 1 << 20
 class Sink(Protocol):
     """Where a tree goes: into a store, or only through the hash."""
 
+    @property
+    def room(self) -> int:
+        """Bytes of small blobs that it takes at once."""
+
     def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
         """Keep small blobs, each with its SHA-256."""
 
-    def take(self, path: str, watch: Watch | None = None, *, known: bool = False) -> Taken:
+    def pack(self, place: memoryview, laid: Sequence[tuple[bytes, int, int]]) -> None:
+        """Keep small blobs where they lie: the place becomes a pack.
+
+        Args:
+            place: has what `packs.laid` asks for; it is free again when this returns.
+            laid: the SHA-256 of each, where it begins and how long it is, in the order in which they lie.
+        """
+
+    def take(self, path: str, watch: Pieces | None = None, *, known: bool = False) -> Taken:
         """Read a large file and keep it; `known`: it is probably there already."""
 
     def node(self, data: bytes) -> Blob:
@@ -63,10 +76,15 @@ def key_of(digest: str) -> str:
 class Hashing:
     """A sink that keeps nothing."""
 
-    def take(self, path: str, watch: Watch | None = None, *, known: bool = False) -> Taken:
+    room = 0
+
+    def take(self, path: str, watch: Pieces | None = None, *, known: bool = False) -> Taken:
         return take(path, nothing, watch)
 
     def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
+        pass
+
+    def pack(self, place: memoryview, laid: Sequence[tuple[bytes, int, int]]) -> None:
         pass
 
     def node(self, data: bytes) -> Blob:
@@ -85,6 +103,8 @@ class Objects:
     Directories are published after all else, so that one that is in the store is there with all below it.
     """
 
+    room = SIZE
+
     def __init__(self, backend: Backend, cache: str | None = None, *, index: Index | None = None) -> None:
         self._backend = backend
         self._index = index or Index(backend, cache)
@@ -94,6 +114,7 @@ class Objects:
         self._blobs, self._nodes = Filling(), Filling()
         self._ahead = False
         self._known: set[str] = set()
+        self._packing: set[bytes] = set()
         self._reused: set[str] = set()
 
     def apart(self, backend: Backend) -> Objects:
@@ -191,10 +212,7 @@ class Objects:
 
     def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
         """Keep small blobs, each with its SHA-256."""
-        digests = [raw for raw, _ in blobs]
-        places = self._index.find_all(digests)
-        self._reused.update(key_of_pack(place.pack) for place in places.values())
-        there = set(places).union(*(one.common(digests) for one in (self._nodes, *self._sender.underway())))
+        there = self._there([raw for raw, _ in blobs])
         full = None
         with self._lock:
             for raw, data in blobs:
@@ -204,6 +222,29 @@ class Objects:
                 full, self._blobs = self._blobs, Filling()
         if full is not None:
             self._send(full)
+
+    def pack(self, place: memoryview, laid: Sequence[tuple[bytes, int, int]]) -> None:
+        digests = [raw for raw, _, _ in laid]
+        there = self._there(digests)
+        with self._lock:
+            there |= self._packing.intersection(digests) | self._blobs.common(digests)
+            new = [blob for blob in laid if blob[0] not in there] if there else laid
+            whole = sum([length for _, _, length in new]) >= SIZE // 2
+            if whole:
+                self._packing.update([raw for raw, _, _ in new])
+        if not whole:  # others come into the same pack
+            self.keep([(raw, bytes(place[start : start + length])) for raw, start, length in new])
+            return
+        self._ahead = True
+        pack = packs.laid(place, new)
+        send(self._backend, pack)
+        self._index.add(pack.name, pack.parts)
+
+    def _there(self, digests: Sequence[bytes]) -> set[bytes]:
+        """Which of them are in the store already, or on their way; they are then part of this operation."""
+        places = self._index.find_all(digests)
+        self._reused.update(key_of_pack(place.pack) for place in places.values())
+        return set(places).union(*(one.common(digests) for one in (self._nodes, *self._sender.underway())))
 
     def node(self, data: bytes) -> Blob:
         """Keep a directory, all of whose content has been put or taken before; of any size, in a pack."""
@@ -230,7 +271,7 @@ class Objects:
         upload.publish(key_of(digest))
         self._known.add(digest)
 
-    def take(self, path: str, watch: Watch | None = None, *, known: bool = False) -> Taken:
+    def take(self, path: str, watch: Pieces | None = None, *, known: bool = False) -> Taken:
         """Keep a file that is an object of its own, hashed while it is written.
 
         `known` says that the store probably has it, so that it is read before anything is written.
@@ -246,7 +287,7 @@ class Objects:
                 return self._send_known(path, taken)
         return self._take_large(path, watch)
 
-    def _take_large(self, path: str, watch: Watch | None) -> Taken:
+    def _take_large(self, path: str, watch: Pieces | None) -> Taken:
         upload = self._backend.upload()
         try:
             taken = take(path, upload.write, watch)
@@ -313,6 +354,12 @@ class Objects:
     def place(self, digest: str) -> Place | None:
         """Which pack a blob lies in; None of one that is an object of its own, or missing."""
         return self._index.find(bytes.fromhex(digest[7:]))
+
+    def path(self, pack: str) -> str | None:
+        """Where a pack lies, if it is a file of this machine."""
+        if not self._backend.capabilities.paths:
+            return None
+        return f"{self._backend.url}/{key_of_pack(pack)}"
 
     def part(self, place: Place) -> bytes:
         """Bytes of a pack, not verified.

@@ -8,10 +8,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from queue import Queue
+from queue import Full, Queue
 from typing import Protocol
 
-from pkgrun.errors import Bug, DataInvalid
+from pkgrun.errors import Bug, DataInvalid, PkgrunError
 
 SINGLE = 64 << 20
 """Bytes up to which a blob that is written at once is sent by one request."""
@@ -23,6 +23,8 @@ _PARTS = 10_000
 _WAITING = 2
 _ROOM = 48 << 20
 _IN_FLIGHT = 4
+_SILENCE = 10.0
+"""Seconds without a part taken after which one looks whether the server is there."""
 
 
 class Send(Protocol):
@@ -67,7 +69,10 @@ class Room:
 
 
 class Outgoing:
-    """An upload under a key that is known. `put` sends all of it, `send` its parts; both raise pkgrun's errors."""
+    """An upload under a key that is known. `put` sends all of it, `send` its parts; both raise pkgrun's errors.
+
+    `look` is called when no part has gone for a while, and raises if there is nobody to send to.
+    """
 
     def __init__(
         self,
@@ -77,16 +82,19 @@ class Outgoing:
         room: Room,
         put: Callable[[str, bytes | bytearray], object],
         send: Send,
+        look: Callable[[], object],
     ) -> None:
         self._key = key
         self._part = max(PART, -(-(size or 0) // (_PARTS - 1)))
-        self._room, self._put, self._send = room, put, send
+        self._room, self._put, self._send, self._look = room, put, send, look
         self._first: bytes | bytearray = b""
         self._kept = bytearray()
         self._size = 0
         self._parts: _Parts | None = None
 
-    def write(self, chunk: bytes | bytearray) -> None:
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        if isinstance(chunk, memoryview):  # which is no longer valid when it is sent
+            chunk = bytes(chunk)
         self._size += len(chunk)
         if self._parts is None and self._keep(chunk):
             return
@@ -110,7 +118,7 @@ class Outgoing:
         return True
 
     def _begin(self) -> _Parts:
-        parts = self._parts = _Parts(self._key, self._part, self._room, self._send)
+        parts = self._parts = _Parts(self._key, self._part, self._room, self._send, self._look)
         parts.feed(self._first)
         while self._kept:
             piece = bytes(self._kept[: 1 << 20])
@@ -147,10 +155,11 @@ class _Stopped(Exception):
 class _Parts:
     """Sends what it is fed, in a thread of its own."""
 
-    def __init__(self, key: str, part: int, room: Room, send: Send) -> None:
+    def __init__(self, key: str, part: int, room: Room, send: Send, look: Callable[[], object]) -> None:
         self._waiting: Queue[bytes | bytearray | None] = Queue(_WAITING)
+        self._look = look
         self._stopped = False
-        self._ended = False
+        self._left = False
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(key, part, room, send), daemon=True)
         self._thread.start()
@@ -163,24 +172,43 @@ class _Parts:
         """
         if self._failure is not None:
             raise self._failure
-        self._waiting.put(piece)
+        self._put(piece)
+
+    def _put(self, piece: bytes | bytearray | None) -> None:
+        while True:
+            with suppress(Full):
+                return self._waiting.put(piece, timeout=_SILENCE)
+            self._see()
 
     def end(self) -> None:
         """That was all; returns when the blob is there."""
-        self._finish()
+        self._put(None)
+        self._join()
         if self._failure is not None:
             raise self._failure
 
     def stop(self) -> None:
         """Take it back."""
         self._stopped = True
-        self._finish()
+        with suppress(Full):  # and then nobody waits for more
+            self._waiting.put_nowait(None)
+        with suppress(PkgrunError):
+            self._join()
 
-    def _finish(self) -> None:
-        if not self._ended:
-            self._ended = True
-            self._waiting.put(None)
-        self._thread.join()
+    def _join(self) -> None:
+        while not self._left and self._thread.is_alive():
+            self._thread.join(_SILENCE)
+            if self._thread.is_alive():
+                self._see()
+
+    def _see(self) -> None:
+        """Nothing moves: look whether there is a server. If not, the sender is left to itself, and ends some time."""
+        try:
+            self._look()
+        except BaseException as error:
+            self._failure = self._failure or error
+            self._stopped = self._left = True
+            raise
 
     def _run(self, key: str, part: int, room: Room, send: Send) -> None:
         in_flight = room.enter()
@@ -188,7 +216,7 @@ class _Parts:
         try:
             send(key, pieces, part=part, in_flight=in_flight)
         except BaseException as error:
-            self._failure = error
+            self._failure = self._failure or error
         finally:
             room.leave()
         with suppress(_Stopped):
@@ -196,7 +224,7 @@ class _Parts:
                 pass
 
     def _pieces(self) -> Iterator[bytes | bytearray]:
-        while (piece := self._waiting.get()) is not None:
+        while not self._stopped and (piece := self._waiting.get()) is not None:
             yield piece
         if self._stopped:
             raise _Stopped

@@ -20,6 +20,14 @@ MAGIC = b"pkgpack1"
 SIZE = 32 << 20
 """Bytes of blobs after which a pack is full. Four are in memory at once: three on their way, and one being filled."""
 
+HEAD = len(MAGIC)
+"""Bytes before the first blob."""
+
+ENTRY = 44
+"""Bytes that a blob takes besides its own."""
+
+FOOT = 48
+
 FOLDER = "packs"
 _ENTRY = struct.Struct(">32sQI")
 _LENGTH = (1 << 31) - 1
@@ -35,10 +43,6 @@ class Part(NamedTuple):
     offset: int
     length: int
     directory: bool = False
-
-    def packed(self) -> bytes:
-        """As it stands in the index."""
-        return _ENTRY.pack(self.digest, self.offset, self.length | self.directory << 31)
 
     @classmethod
     def parse(cls, digest: bytes, offset: int, length: int) -> Part:
@@ -77,7 +81,7 @@ class Filling:
 
     def common(self, digests: Iterable[bytes]) -> set[bytes]:
         """Which of some blobs it has."""
-        return self._places.keys() & digests
+        return set() if not self._places else self._places.keys() & digests
 
     def add(self, digest: bytes, data: bytes, *, directory: bool = False) -> None:
         """One more blob, unless it is there."""
@@ -104,30 +108,66 @@ class Filling:
 
     def close(self) -> Pack:
         """The whole pack; nothing can be added any more."""
-        parts = sorted(Part(digest, *place) for digest, place in self._places.items())
-        index = b"".join([part.packed() for part in parts])
-        hasher = hashlib.sha256(index)
-        self._data += index
-        self._data += _FOOT.pack(hasher.digest(), len(parts), MAGIC)
-        return Pack(hasher.hexdigest(), self._data, parts)
+        parts = [Part(digest, *place) for digest, place in self._places.items()]
+        parts.sort()
+        name, end = _end(parts)
+        self._data += end
+        return Pack(name, self._data, parts)
 
 
 class Pack(NamedTuple):
     """A pack as it is written."""
 
     name: str
-    data: bytearray
+    data: bytearray | memoryview
     parts: list[Part]
+
+
+def laid(place: memoryview, blobs: Iterable[tuple[bytes, int, int]]) -> Pack:
+    """A pack in the place where its blobs lie already.
+
+    Args:
+        place: has room for `HEAD` bytes before them, and for `ENTRY` bytes each and `FOOT` behind.
+        blobs: the digest of each, where it begins and how long it is, in the order in which they lie; what lies
+            between them is left out, and so is one that is there twice.
+    """
+    place[:HEAD] = MAGIC
+    at = HEAD
+    placed: dict[bytes, Part] = {}
+    for digest, start, length in blobs:
+        if digest in placed:
+            continue
+        if start != at:
+            place[at : at + length] = place[start : start + length]
+        placed[digest] = Part(digest, at, length)
+        at += length
+    parts = sorted(placed.values())
+    name, end = _end(parts)
+    place[at : at + len(end)] = end
+    return Pack(name, place[: at + len(end)], parts)
+
+
+def _end(parts: list[Part]) -> tuple[str, bytes]:
+    """A pack's name, and what stands behind its blobs."""
+    pack = _ENTRY.pack
+    index = b"".join([pack(digest, at, length | directory << 31) for digest, at, length, directory in parts])
+    hasher = hashlib.sha256(index)
+    return hasher.hexdigest(), index + _FOOT.pack(hasher.digest(), len(parts), MAGIC)
 
 
 class Contents:
     """What a pack holds, as its index says: checked as a whole, and looked into where it is asked."""
 
     def __init__(self, pack: str, index: bytes, end: int) -> None:
-        self.pack, self._index, self._end = pack, index, end
+        self.pack, self.end, self._index = pack, end, index
 
     def __len__(self) -> int:
         return len(self._index) // _ENTRY.size
+
+    @property
+    def size(self) -> int:
+        """Bytes of the pack."""
+        return self.end + len(self._index) + _FOOT.size
 
     def __iter__(self) -> Iterator[Part]:
         """All of it.
@@ -136,6 +176,10 @@ class Contents:
             Damaged: a blob is said to lie where the pack has none.
         """
         return (self._checked(Part.parse(*entry)) for entry in _ENTRY.iter_unpack(self._index))
+
+    def entries(self) -> Iterator[tuple[bytes, int, int]]:
+        """All of it as it stands there, not checked: digest, offset, and length with the bit of a directory."""
+        return _ENTRY.iter_unpack(self._index)
 
     def find(self, digest: bytes) -> Part | None:
         """One blob, if it is there; in as many steps as the number of blobs has bits.
@@ -153,8 +197,8 @@ class Contents:
         return self._index[start : start + 32]
 
     def _checked(self, part: Part) -> Part:
-        if part.offset < len(MAGIC) or part.offset + part.length > self._end:
-            raise _damaged(key_of(self.pack))
+        if part.offset < len(MAGIC) or part.offset + part.length > self.end:
+            raise damaged(self.pack)
         return part
 
 
@@ -191,6 +235,11 @@ def _count(end: bytes, key: str) -> int:
     if magic != MAGIC:
         raise _damaged(key)
     return int(count)
+
+
+def damaged(pack: str) -> Damaged:
+    """What is said of a pack whose index is not to be believed."""
+    return _damaged(key_of(pack))
 
 
 def _damaged(key: str) -> Damaged:

@@ -31,6 +31,12 @@ def each(
     results: list[list[Result]] = []
     failures: list[BaseException] = []
     waiting = iter(items)
+    if isinstance(items, Sized):
+        count = len(items)
+    else:  # whether there is work for a second thread is known once there is its first item
+        first = list(itertools.islice(waiting, run + 1))
+        count = len(first) if len(first) <= run else threads * run
+        waiting = itertools.chain(first, waiting)
     lock = threading.Lock()
 
     def labour() -> None:
@@ -47,7 +53,6 @@ def each(
             except BaseException as error:
                 failures.append(error)
 
-    count = len(items) if isinstance(items, Sized) else threads * run
     helpers = [
         threading.Thread(target=labour, daemon=True) for _ in range(min(threads, -(-count // run)) - 1)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +11,14 @@ from pathlib import Path
 import orjson
 
 from pkgrun.errors import Conflict, Damaged, NotFound, UsageError
+from pkgrun.observe import Observer
 from pkgrun.records import FORMAT, StoreRecord
 from pkgrun.store.backend import Backend
 from pkgrun.store.files import shown
 from pkgrun.store.local import LocalBackend, translate
 from pkgrun.store.objects import Objects
 from pkgrun.store.operations import new_run_id
+from pkgrun.store.patience import Distant, Patience
 
 KEY = "pkgrun-store.json"
 
@@ -35,6 +38,8 @@ class Store:
     id: str
     cache: str | None = None
     """This machine's cache folder, if it may be used."""
+    patience: Patience | None = None
+    """How its server is waited for, if it is."""
 
     @property
     def url(self) -> str:
@@ -45,6 +50,22 @@ class Store:
         """The same store for one operation, with blobs on their way that are its own."""
         backend = self.backend.apart()
         return replace(self, backend=backend, objects=self.objects.apart(backend))
+
+    def waiting(self, observer: Observer, *, over: Callable[[], bool] = lambda: False) -> Store:
+        """The same store for one operation, which waits while the server is away; a directory has none.
+
+        Args:
+            observer: told that it waits.
+            over: whether nobody wants to wait any longer.
+        """
+        if not isinstance(self.backend, Distant):
+            return self
+        patience = Patience(self.url, observer, over=over)
+        backend = self.backend.waiting(patience)
+        # With an index of its own, whose questions wait too.
+        return replace(
+            self, backend=backend, objects=Objects(backend, _derived(self.cache, self.id)), patience=patience
+        )
 
 
 def open_store(location: str, *, create: bool, cache: str | None = None) -> Store:
@@ -66,8 +87,12 @@ def open_store(location: str, *, create: bool, cache: str | None = None) -> Stor
                 f"the store {shown(backend.url)} holds {kind}/, which this release does not know how to honour",
                 hint="upgrade pkgrun",
             )
-    derived = os.path.join(cache, "stores", record.store) if cache is not None else None
-    return Store(backend, Objects(backend, derived), record.store, cache)
+    return Store(backend, Objects(backend, _derived(cache, record.store)), record.store, cache)
+
+
+def _derived(cache: str | None, store: str) -> str | None:
+    """Where the cache folder keeps what is derived from a store."""
+    return os.path.join(cache, "stores", store) if cache is not None else None
 
 
 def _open_local(location: str, create: bool) -> tuple[Backend, StoreRecord]:
@@ -88,7 +113,10 @@ def _open_remote(location: str, create: bool) -> tuple[Backend, StoreRecord]:
             f"{location.partition('://')[0]}://…: stores are directories or s3://bucket/prefix",
             hint="many other services speak S3 too: set AWS_ENDPOINT_URL",
         )
-    from pkgrun.store.remote import RemoteBackend  # and with it obstore, which a directory does not need
+    from pkgrun.store.remote import (
+        TRIALS,
+        RemoteBackend,
+    )  # and with it obstore, which a directory does not need
 
     backend = RemoteBackend(location)
     data = _read(backend)
@@ -96,11 +124,14 @@ def _open_remote(location: str, create: bool) -> tuple[Backend, StoreRecord]:
         record = _record(backend, data)
         backend.check(KEY, data)
         return backend, record
-    stranger = next(backend.list(""), None)  # says too if the bucket is missing
+    names = list(backend.list(""))  # says too if the bucket is missing
     _check_wanted(backend.url, create)
-    _check_empty(backend.url, [stranger] if stranger else [])
-    backend.establish(KEY, _new())
-    return backend, _record(backend, backend.read(KEY, 0, _RECORD_SIZE))
+    _check_empty(backend.url, [name for name in names if name != TRIALS or not backend.tries()])
+    backend.try_out()
+    data = _new()
+    if not backend.create(KEY, data):
+        data = backend.read(KEY, 0, _RECORD_SIZE)
+    return backend, _record(backend, data)
 
 
 def _directory(location: str) -> Path:

@@ -83,7 +83,7 @@ def send(backend: Backend, pack: Pack) -> None:
     upload.publish(key)
 
 
-def write(upload: Upload, data: bytes | bytearray) -> None:
+def write(upload: Upload, data: bytes | bytearray | memoryview) -> None:
     """All of a blob, or nothing."""
     try:
         upload.write(data)

@@ -11,6 +11,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -38,18 +39,24 @@ class Entry(NamedTuple):
 
     def written(self) -> dict[str, Any]:
         """As the node holds it."""
-        line: dict[str, Any] = {"name": names.write(self.name), "kind": self.kind}
-        if self.kind == "symlink":
-            return line | {"target": names.write(self.target)}
-        line["digest"] = self.digest
-        if self.kind == "dir":
-            return line | {"files": self.files, "bytes": self.bytes}
-        return line | {"size": self.bytes} | ({"executable": True} if self.executable else {})
+        line: dict[str, Any] = {"digest": self.digest, "kind": self.kind, "name": names.write(self.name)}
+        if self.kind == "file":
+            line["size"] = self.bytes
+            if self.executable:
+                line["executable"] = True
+        elif self.kind == "dir":
+            line |= {"files": self.files, "bytes": self.bytes}
+        else:
+            del line["digest"]
+            line["target"] = names.write(self.target)
+        return line
 
 
 def write_node(entries: Iterable[Entry], sink: Sink) -> Tree:
     """Keep one directory; its tree."""
-    ordered = sorted(entries, key=_order)
+    ordered = list(entries)
+    plain = "".join([entry.name for entry in ordered]).isascii()  # then text has the order of its bytes
+    ordered.sort(key=_NAME if plain else _order)
     if len(ordered) <= PART_LIMIT:
         return _put(sink, {"entries": [entry.written() for entry in ordered]}, ordered)
     parts = [
@@ -61,6 +68,9 @@ def write_node(entries: Iterable[Entry], sink: Sink) -> Tree:
         for first, t in parts
     ]
     return _put(sink, {"parts": lines}, [t for _, t in parts])
+
+
+_NAME = attrgetter("name")
 
 
 def _order(entry: Entry) -> bytes:

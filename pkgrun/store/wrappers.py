@@ -91,7 +91,7 @@ class WrappedUpload:
         self._wrapper = wrapper
         self._upload = upload
 
-    def write(self, chunk: bytes | bytearray) -> None:
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
         self._wrapper.around(Call("upload.write", sent=len(chunk)), lambda: self._upload.write(chunk))
 
     def publish(self, key: str) -> None:

@@ -30,7 +30,7 @@ class MemoryUpload:
         self._key = key
         self._data = bytearray()
 
-    def write(self, chunk: bytes | bytearray) -> None:
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
         self._data += chunk
 
     def publish(self, key: str) -> None:

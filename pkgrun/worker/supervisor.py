@@ -17,7 +17,7 @@ import socket
 import subprocess
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -149,14 +149,23 @@ def _close(*descriptors: int) -> None:
         os.close(descriptor)
 
 
-def run(job: Job, *, observer: Observer = silent, stop: Stop | None = None) -> Exit:
+def run(
+    job: Job,
+    *,
+    observer: Observer = silent,
+    stop: Stop | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Exit:
     """Makes the calls and waits for their end; nothing of the run is alive afterwards.
+
+    `meanwhile` is done while the job's Python starts, which takes 10 ms; it should take no longer.
 
     Raises EnvironmentFailed when the job's Python does not start, Temporary when the machine has no room for
     processes or files, or refuses the mounts that the job asks for, and whatever the observer raises.
     """
     attempt = _Attempt(job, observer, stop)
     try:
+        meanwhile()
         attempt.follow()
     finally:
         attempt.clean_up()

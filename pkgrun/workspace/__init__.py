@@ -11,17 +11,15 @@ from pkgrun import __version__
 from pkgrun.errors import NotFound
 from pkgrun.observe import Observer, silent
 from pkgrun.records import RunRecord, VersionRecord
-from pkgrun.runs import launch, lookup, recover
-from pkgrun.runs.handle import Run
+from pkgrun.runs import lookup, recover
 from pkgrun.runs.here import actor
-from pkgrun.runs.launch import Wish
 from pkgrun.settings import cache_folder, cache_limit, store_location
 from pkgrun.store import numbers, operations, trees
-from pkgrun.store.checkout import checkout, new_folder
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.trees import Entry
 
 if TYPE_CHECKING:
+    from pkgrun.runs.handle import Run
     from pkgrun.runs.importing import Imported
     from pkgrun.workspace.datasets import Datasets
 
@@ -137,7 +135,9 @@ class Workspace:
         Raises:
             UsageError, NotFound, PackageInvalid, Conflict, PermissionDenied: before anything was begun.
         """
-        wish = Wish(
+        from pkgrun.runs import launch
+
+        wish = launch.Wish(
             package=os.fspath(package),
             version=version,
             data=os.fspath(data) if data is not None else None,
@@ -201,9 +201,10 @@ class Workspace:
             Conflict: the folder holds something.
             PermissionDenied, Temporary: it cannot be written.
         """
+        from pkgrun.store.export import export_tree
+
         tree = self.version(name).tree
-        new_folder(os.fspath(out))
-        checkout(self._store.objects, tree.digest, os.fspath(out))
+        export_tree(self._store.objects, tree.digest, os.fspath(out))
         return tree.files
 
     def run(self, run: str) -> Run:
@@ -212,6 +213,8 @@ class Workspace:
         Raises:
             NotFound: there is no such run.
         """
+        from pkgrun.runs.handle import Run
+
         return Run(self._store, lookup.run(self._store, run))
 
     def runs(self, *, limit: int | None = None, everything: bool = False) -> Iterator[RunRecord]:

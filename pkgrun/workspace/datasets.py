@@ -13,7 +13,7 @@ from pkgrun.runs import lookup
 from pkgrun.runs.here import actor
 from pkgrun.settings import cache_folder, cache_limit
 from pkgrun.store import registry, trees
-from pkgrun.store.checkout import checkout, new_folder
+from pkgrun.store.export import export_tree
 from pkgrun.store.root import Store
 from pkgrun.store.trees import Difference, Entry
 
@@ -38,6 +38,9 @@ class Datasets:
     ) -> Registered:
         """Keep what is at a path or URL as the next number of `name`, unless its newest has that content already.
 
+        A path that is there is meant though a registered dataset has its name: the folder `irises` is likely to be
+        added as `irises`, and again when it has changed. With an `@` it is the dataset, as everywhere.
+
         Raises:
             InvalidName: `name` is none.
             DataInvalid, NotFound, PermissionDenied, Temporary, UsageError: the message names the thing.
@@ -47,7 +50,7 @@ class Datasets:
         return register(
             self._store,
             name,
-            os.fspath(source),
+            _path_first(os.fspath(source)),
             description=description,
             tags=tags or {},
             by=actor(__version__),
@@ -90,6 +93,8 @@ class Datasets:
     def export(self, name: str, out: str | os.PathLike[str], *, observer: Observer = silent) -> DatasetRecord:
         """Write the files of `name[@n]` into a folder, which must be new or empty, every byte verified.
 
+        A new folder appears when it is whole (`store/export.py` tells of one that is there).
+
         Raises:
             NotFound: there is no such dataset.
             Conflict: the folder holds something.
@@ -97,7 +102,6 @@ class Datasets:
             PermissionDenied, Temporary: it cannot be written.
         """
         record = self.get(name)
-        new_folder(os.fspath(out))
         done = 0
 
         def told(size: int) -> None:
@@ -105,5 +109,10 @@ class Datasets:
             done += size
             observer(Progress(record.label, done, record.tree.bytes, "bytes"))
 
-        checkout(self._store.objects, record.tree.digest, os.fspath(out), progress=told)
+        export_tree(self._store.objects, record.tree.digest, os.fspath(out), progress=told)
         return record
+
+
+def _path_first(text: str) -> str:
+    is_path = "@" not in text and os.path.exists(text)
+    return os.path.join(os.curdir, text) if is_path else text

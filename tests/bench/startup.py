@@ -1,7 +1,10 @@
-"""How long until pkgrun has said something that needs no store."""
+"""How long until pkgrun has said something that needs no store, or little of one."""
 
 from __future__ import annotations
 
+import os
+
+from . import packages
 from .ground import Ground, environ
 from .report import Goal, Report
 from .timing import Trial, in_turn
@@ -13,7 +16,9 @@ FLOOR = "python -c pass"
 def measure(ground: Ground) -> Report:
     """Start-up of pkgrun and its peers, against a bare Python of the same virtual environment."""
     folder = ground.folder("startup")
-    calls = (("--version",), ("--help",), ("train", "--help"))
+    package = packages.trivial(folder / "package")
+    ground.call(folder / "store", "package", "add", os.fspath(package), "--name", "trivial")
+    calls = (("--version",), ("--help",), ("train", "--help"), ("package", "list"))
     trials = [ground.script(FLOOR, folder, "-c", "pass")]
     trials += [ground.pkgrun(" ".join(("pkgrun", *call)), folder / "store", *call) for call in calls]
     for peer in ground.peers:

@@ -14,6 +14,7 @@ from .timing import Series, in_turn, ratio
 ROUNDS = 21
 FLOOR = "python run.py"
 OURS = "pkgrun train"
+BARE = "pkgrun train, no dataset"
 
 
 def measure(ground: Ground) -> Report:
@@ -22,9 +23,12 @@ def measure(ground: Ground) -> Report:
     package, data = packages.trivial(folder / "package"), packages.values(folder / "data")
     store, base = folder / "store", environ(ground.work)
     ground.call(store, "package", "add", os.fspath(package), "--name", "trivial")
+    idle = packages.entering(folder / "idle")
+    ground.call(store, "package", "add", os.fspath(idle), "--name", "idle")
     trials = [
         ground.script(FLOOR, packages.script(folder / "script"), SCRIPT),
         ground.pkgrun(OURS, store, "train", "trivial", "--data", os.fspath(data)),
+        ground.pkgrun(BARE, store, "train", "idle", "--env", f"entered={folder / 'entered'}"),
     ]
     trials += [peer.run(packages.script(folder / peer.name), ground.python, base) for peer in ground.peers]
     taken = in_turn(trials, ground.counted(ROUNDS))

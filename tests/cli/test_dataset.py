@@ -66,3 +66,14 @@ def test_an_export_tells_how_far_it_is(folder: Path) -> None:
     pkgrun.open(folder / ".pkgrun").datasets.export("rows@1", folder / "out", observer=seen.append)
 
     assert seen[-1] == pkgrun.Progress("rows@1", 3, 3, "bytes")
+
+
+def test_a_folder_is_added_again_under_its_own_name(folder: Path) -> None:
+    """A registered dataset of that name is not meant: it would be compared with itself."""
+    (folder / "rows" / "more").write_text("6")
+    added = subprocess.run(
+        [SCRIPT, "dataset", "add", "rows", "rows"], cwd=folder, capture_output=True, text=True, check=True
+    )
+
+    assert added.stdout == "rows 3\n"
+    assert added.stderr.splitlines()[-1] == "added (4 files, 4 B)"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -41,6 +44,17 @@ def test_ages(ago: float, shown: str) -> None:
     import re
 
     assert re.fullmatch(shown, text.age(datetime.now(UTC) - timedelta(seconds=ago)))
+
+
+def test_a_moment_is_told_in_the_zone_of_this_machine_which_is_named() -> None:
+    code = (
+        "from datetime import UTC, datetime; from pkgrun.cli import text\n"
+        "print(text.moment(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)))"
+    )
+    for zone, shown in (("UTC", "2026-01-02 03:04:05 UTC"), ("JST-9", "2026-01-02 12:04:05 JST")):
+        env = {**os.environ, "TZ": zone}
+        told = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
+        assert told.stdout.decode().strip() == shown
 
 
 @pytest.mark.parametrize(

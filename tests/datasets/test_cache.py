@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -310,7 +311,6 @@ def test_who_waits_is_told_and_can_be_stopped(copies: Copies, tmp_path: Path) ->
     begun, go_on, told = threading.Event(), threading.Event(), threading.Event()
 
     def slow(room: Room) -> Filled:
-        room.report(5, 10)
         begun.set()
         go_on.wait(30)
         return Filled("")
@@ -330,6 +330,23 @@ def test_who_waits_is_told_and_can_be_stopped(copies: Copies, tmp_path: Path) ->
     go_on.set()
     thread.join()
     assert f"waiting for k, which process {os.getpid()} is fetching" in said(seen)
+
+
+def test_who_waits_for_nobody_knows_whom_is_told_so(copies: Copies) -> None:
+    """As in the moment before the other one has written down who it is."""
+    told = threading.Event()
+    seen: list[Event] = []
+
+    def observe(event: Event) -> None:
+        seen.append(event)
+        told.set()
+
+    os.makedirs(copies.folder)
+    with open(os.path.join(copies.folder, "k.lock"), "w") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        with pytest.raises(Killed):
+            used(Copies(copies.folder, 10 * MB, observer=observe, stop=told.is_set), "k", Source({}))
+    assert "waiting for k, which another process is fetching" in said(seen)
 
 
 def test_a_filler_that_is_killed_hands_over(copies: Copies) -> None:

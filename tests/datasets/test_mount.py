@@ -8,7 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hypothesis import given
 
 from pkgrun.datasets import sources
 from pkgrun.datasets.mount import Mounted, Report, Wanted, mount
-from pkgrun.errors import DataInvalid, NotFound, PkgrunError, UsageError
+from pkgrun.errors import DataInvalid, NotFound, PkgrunError, Temporary, UsageError
 from pkgrun.store.checkout import checkout
 from pkgrun.store.intake import Ingested, ingest
 from pkgrun.store.objects import Hashing, Sink, digest_of
@@ -25,7 +25,7 @@ from pkgrun.store.root import Store, open_store
 from pkgrun.store.scan import scan
 from tests import folders
 from tests.folders import File, Folder, Link
-from tests.processes import WRITABLE, apart, open_folder, powerless
+from tests.processes import WRITABLE, apart, kill_hands, open_folder, powerless
 
 PLAIN: Folder = {
     b"rows.csv": File(b"1,2\n" * 1000),
@@ -326,18 +326,45 @@ def _long(folder: Path) -> Path:
 # ---------------------------------------------------------------------- a source that changes
 
 
-class Meddling:
-    """A sink that does something to the source when it is given the first files."""
+def once(meddle: Callable[[], object]) -> Callable[[int, int], None]:
+    """Does something to the source when the first files are done."""
+    left = [meddle]
 
-    def __init__(self, inner: Sink, meddle: Callable[[], object]) -> None:
-        self._inner, self._meddle = inner, [meddle]
-        self.take, self.node, self.holds = inner.take, inner.node, inner.holds
-        self.holds_directory = inner.holds_directory
+    def report(done: int, total: int) -> None:
+        while left:
+            left.pop()()
 
-    def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
-        while self._meddle:
-            self._meddle.pop()()
-        self._inner.keep(blobs)
+    return report
+
+
+def test_many_files_are_copied_whoever_dies_meanwhile(tmp_path: Path, store: Store) -> None:
+    """Processes of their own copy them; here those are killed when they have begun."""
+    source = tmp_path / "source"
+    for number in range(4_000):
+        folder = source / str(number % 3)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}.bin").write_bytes(b"%d" % number * (number % 500))
+        (folder / f"{number}.bin").chmod(0o755 if number % 2 else 0o644)
+    got = mounted(source, tmp_path / "data", keep=store.objects, wanted="copy", report=once(kill_hands))
+    store.objects.flush()
+    assert folders.look(os.fsencode(tmp_path / "data")) == folders.look(os.fsencode(source))
+    assert content(got).tree == ingest(str(source), Hashing()).tree
+    assert got.unstable == ()
+    (tmp_path / "out").mkdir()
+    checkout(store.objects, content(got).tree.digest, str(tmp_path / "out"))
+    assert folders.look(os.fsencode(tmp_path / "out")) == folders.look(os.fsencode(source))
+
+
+def test_many_files_are_copied_onto_nothing_that_is_there(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(2_000):
+        (source / str(number)).write_bytes(b"x")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "1234").symlink_to("/nowhere")
+    with pytest.raises(Temporary, match="data/1234: File exists"):
+        mounted(source, tmp_path / "data", wanted="copy")
+    assert (tmp_path / "data" / "1234").readlink() == Path("/nowhere")
 
 
 def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
@@ -346,9 +373,8 @@ def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
     for number in range(5000):  # far more than all threads take at once
         (source / str(number)).write_bytes(b"x")
     last = [entry.name for entry in os.scandir(source)][-1]
-    meddling = Meddling(Hashing(), (source / last).unlink)
     with pytest.raises(NotFound, match=f"source/{last} vanished while it was read"):
-        mounted(source, tmp_path / "data", keep=meddling)
+        mounted(source, tmp_path / "data", report=once((source / last).unlink))
 
 
 def test_a_file_that_turns_into_something_else(tmp_path: Path) -> None:
@@ -363,7 +389,7 @@ def test_a_file_that_turns_into_something_else(tmp_path: Path) -> None:
         os.mkfifo(source / last)
 
     with pytest.raises(DataInvalid, match=f"source/{last} is not a regular file"):
-        mounted(source, tmp_path / "data", keep=Meddling(Hashing(), meddle))
+        mounted(source, tmp_path / "data", report=once(meddle))
 
 
 def test_the_digest_is_of_what_was_given(tmp_path: Path, store: Store) -> None:
@@ -373,8 +399,8 @@ def test_the_digest_is_of_what_was_given(tmp_path: Path, store: Store) -> None:
     for number in range(5000):
         (source / str(number)).write_bytes(b"old")
     last = [entry.name for entry in os.scandir(source)][-1]
-    meddling = Meddling(store.objects, lambda: (source / last).write_bytes(b"newer"))
-    got = mounted(source, tmp_path / "data", keep=meddling)
+    report = once(lambda: (source / last).write_bytes(b"newer"))
+    got = mounted(source, tmp_path / "data", keep=store.objects, report=report)
     store.objects.flush()
     assert (tmp_path / "data" / last).read_bytes() == b"newer"
     assert (got.unstable, content(got).unstable) == ((last,), (last,))

@@ -19,7 +19,7 @@ from pkgrun.datasets import snapshot, sources
 from pkgrun.datasets.stat_cache import MARGIN, StatCache
 from pkgrun.records import Blob
 from pkgrun.store.checkout import checkout
-from pkgrun.store.files import Taken, Watch
+from pkgrun.store.files import Pieces, Taken
 from pkgrun.store.intake import Ingested, ingest
 from pkgrun.store.objects import SMALL, Hashing, Sink
 from pkgrun.store.root import Store, open_store
@@ -44,6 +44,7 @@ class Noting:
 
     def __init__(self, inner: Sink) -> None:
         self._inner, self.small, self.large = inner, 0, 0
+        self.room = inner.room
         self.node: Callable[[bytes], Blob] = inner.node
         self.holds: Callable[[str, int], bool] = inner.holds
         self.holds_directory: Callable[[str], bool] = inner.holds_directory
@@ -52,7 +53,11 @@ class Noting:
         self.small += len(blobs)
         self._inner.keep(blobs)
 
-    def take(self, path: str, watch: Watch | None = None, *, known: bool = False) -> Taken:
+    def pack(self, place: memoryview, laid: Sequence[tuple[bytes, int, int]]) -> None:
+        self.small += len(laid)
+        self._inner.pack(place, laid)
+
+    def take(self, path: str, watch: Pieces | None = None, *, known: bool = False) -> Taken:
         self.large += 1
         return self._inner.take(path, watch, known=known)
 

@@ -71,6 +71,14 @@ def test_what_is_written_in_the_moment_after_is_told(source: Path) -> None:
         assert one.finish().changed == ("0/0",)
 
 
+def test_no_stamp_is_older_than_a_start_before_it(source: Path) -> None:
+    """Of files that nobody has looked at yet: they get the time of the last tick, which lags behind the clock."""
+    for number in range(20):
+        since, path = witnesses._next_tick(), source / f"{number % 4}" / f"{number}"
+        path.write_bytes(b"xx")
+        assert os.stat(path).st_ctime_ns >= since
+
+
 def test_what_changes_while_it_is_hashed_is_told(source: Path) -> None:
     reached, go = threading.Event(), threading.Event()
 
@@ -86,7 +94,33 @@ def test_what_changes_while_it_is_hashed_is_told(source: Path) -> None:
     (source / "0" / "new").unlink()
     os.utime(source / "1" / "1")
     go.set()
-    assert one.finish().changed == ("0/", "1/1")
+    testimony = one.finish()
+    assert testimony.changed == ("1/1",)
+    assert "the folder 0 was touched" in str(testimony.doubt)
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_a_folder_that_is_touched_is_a_doubt_and_no_changed_file(source: Path, looked: bool) -> None:
+    """Its times tell as much when a file was made in it and removed again."""
+    one = witness(source)
+    one.start()
+    if looked:
+        one._thread.join()
+    os.utime(source / "2")
+    os.utime(source / "3")
+    testimony = one.finish()
+    assert (testimony.changed, testimony.attested) == ((), False)
+    assert str(testimony.doubt).startswith("the folder 2 and 1 more was touched meanwhile")
+
+
+def test_a_folder_in_which_a_file_changed_is_no_doubt_beside_it(source: Path) -> None:
+    one = witness(source)
+    one.start()
+    one._thread.join()
+    (source / "0" / "new").write_bytes(b"x")
+    (source / "1" / "1").unlink()
+    testimony = one.finish()
+    assert (testimony.changed, testimony.doubt) == (("0/new", "1/1"), None)
 
 
 def test_a_look_that_was_taken_before_counts(source: Path) -> None:
@@ -111,7 +145,9 @@ def test_what_cannot_be_kept_and_comes_later_is_a_change(source: Path) -> None:
     one.start()
     one._thread.join()
     os.mkfifo(source / "pipe")
-    assert "/" in one.finish().changed
+    testimony = one.finish()
+    assert not testimony.attested
+    assert "the folder . was touched" in str(testimony.doubt)
 
 
 def test_a_dataset_that_is_gone_is_not_attested(source: Path) -> None:

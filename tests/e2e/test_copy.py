@@ -12,6 +12,8 @@ import pytest
 
 import pkgrun
 from pkgrun.errors import Conflict, Damaged, NotFound, UsageError
+from pkgrun.runs import copying
+from pkgrun.runs.here import actor
 from pkgrun.runs.landing import land
 from pkgrun.store.objects import Objects
 from pkgrun.store.operations import new_run_id
@@ -23,7 +25,7 @@ from tests.servers import Server
 from tests.store import entries
 from tests.store.blobs import flip, put
 
-from .copies import copied, copied_into, everything, prepared, records, state, train
+from .copies import LEARNS, copied, copied_into, everything, prepared, records, state, train
 from .lab import Lab, chain_is_intact, minors
 
 WRITES = {"create", "write", "delete", "flush", "upload", "upload.write", "upload.publish"}
@@ -202,6 +204,99 @@ def test_a_conflict_after_the_decision_stops_that_package_and_its_runs(history: 
         assert [run.status for run in runs if run.kind == "copy"] == ["failed"]
         for run in runs:  # whoever comes next carries it out again, with the same result
             (place / "runs" / run.run / "run.json").unlink()
+
+
+def test_what_each_store_was_given_by_itself_is_there_already(lab: Lab) -> None:
+    """Each keeps its own record of it; the runs of both are in both then."""
+    here, there = given_twice(lab)
+    train(here, lab.package("q"), data="rows@1")
+    mine, theirs = here.datasets.get("rows@1"), there.datasets.get("rows@1")
+    brought = copied(lab).copied
+    assert (brought.datasets.there, brought.versions.there, brought.versions.copied) == (1, 1, 2)
+    assert there.datasets.get("rows@1") == theirs != mine
+    for file in (lab.folder / "copy" / "runs").glob("*/run.json"):
+        file.unlink()  # whoever reads it next carries it out again
+    for run in (mine.run, theirs.run):
+        assert there.run(run).record().number == 1
+    for run in (here.versions("p")[0].run, there.versions("p")[0].run):
+        assert str(there.run(run).record().version) == "1.0"
+    assert (len(there.datasets.numbers("rows")), len(there.versions("p"))) == (1, 1)
+    assert copied(lab).run is None
+    copy_store(lab.folder / "copy", lab.store)
+    assert here.datasets.get("rows@1") == mine
+    assert here.run(theirs.run).record().number == 1
+
+
+def given_twice(lab: Lab) -> tuple[pkgrun.Workspace, pkgrun.Workspace]:
+    """Two stores, to each of which the same dataset and the same package were added."""
+    both = lab.workspace(), pkgrun.open(lab.folder / "copy")
+    (lab.folder / "rows").mkdir()
+    (lab.folder / "rows" / "rows.csv").write_text("1,2\n")
+    for workspace in both:
+        workspace.datasets.add("rows", lab.folder / "rows", tags={"of": workspace.url})
+        workspace.add(lab.package("p", LEARNS))
+    return both
+
+
+def test_what_is_chained_to_the_others_record_is_a_conflict_with_a_way_out(lab: Lab) -> None:
+    here, there = given_twice(lab)
+    (lab.folder / "rows" / "rows.csv").write_text("3,4\n")
+    here.datasets.add("rows", lab.folder / "rows")
+    ended = lab.pkgrun("store", "copy", lab.store, "copy", code=7)
+    assert f"the dataset rows@1 has the same content in {lab.store}" in ended.err
+    assert "registered in each by itself, and the dataset rows@2 is chained to the record in" in ended.err
+    assert "export the dataset rows@2 and add it in" in ended.err
+
+    here.datasets.export("rows@2", lab.folder / "out")
+    there.datasets.add("rows", lab.folder / "out")
+    assert copied(lab).copied.datasets.there == 2
+    train(here, "p")
+    with pytest.raises(Conflict, match=r"p@1\.0 .* imported in each by itself, and p@1\.1 is chained"):
+        copied(lab)
+
+
+def test_the_same_model_trained_in_both_stores_is_a_conflict(lab: Lab) -> None:
+    """A training's version tells of its own run, with its own parameters and log."""
+    here, there = lab.workspace(), pkgrun.open(lab.folder / "copy")
+    here.add(lab.package("p", LEARNS))
+    copied(lab)
+    assert [train(workspace, "p") for workspace in (here, there)] == ["1.1", "1.1"]
+    with pytest.raises(Conflict, match=r"p@1\.1 has the same content .*, but another run made it in each"):
+        copied(lab)
+
+
+@pytest.mark.parametrize("moment", ["copy", "commit", "decided"])
+def test_what_is_given_to_the_target_meanwhile_with_the_same_content_stays(lab: Lab, moment: str) -> None:
+    here = lab.workspace()
+    data, place = lab.package("data"), lab.folder / "copy"
+    made = here.datasets.add("rows", data).record
+    target = open_store(str(place), create=True)
+    added: list[str] = []
+
+    def add() -> None:
+        added.append(pkgrun.open(place).datasets.add("rows", data).record.run)
+
+    class Decides(Faulty):
+        def create(self, key: str, data: bytes) -> bool:
+            done = super().create(key, data)
+            if moment == "decided" and key.endswith("/outcome.json") and b'"copied":{' in data:
+                add()
+            return done
+
+        def apart(self) -> Decides:
+            return self
+
+    wrapped = Decides(target.backend, Plan())
+    copying.copy(
+        open_store(str(lab.store), create=False),
+        Store(wrapped, Objects(wrapped), target.id),
+        package=None,
+        by=actor("0"),
+        observer=lambda event: add() if isinstance(event, pkgrun.Phase) and event.name == moment else None,
+    )
+    there = pkgrun.open(place)
+    assert [record.run for record in there.datasets.numbers("rows")] == added
+    assert there.run(made.run).record().number == 1
 
 
 def test_damage_in_the_source_is_named_and_nothing_is_seen_of_the_copy(history: Lab) -> None:

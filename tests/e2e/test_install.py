@@ -18,7 +18,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 import pkgrun
-from pkgrun.records import schema
+from pkgrun.records.schemas import schema
 
 from .lab import EXAMPLES, ROOT, Lab
 

@@ -42,6 +42,7 @@ def hint(place: Ground, body: str, *, overlay: bool = True) -> str | None:
         ("raise OSError(16, 'Device or resource busy', '/dev/gpu')", None),
         ("raise PermissionError('Permission denied: no data for you')", None),
         ("raise ValueError('data/folder is empty')", None),
+        ("raise ValueError('Value too large')", None),
     ],
 )
 def test_a_seam_of_the_overlay_names_the_way_out(place: Ground, body: str, words: str | None) -> None:
@@ -53,9 +54,25 @@ def test_a_seam_of_the_overlay_names_the_way_out(place: Ground, body: str, words
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root owns what is not the user's")
-def test_files_of_others_are_still_theirs(place: Ground) -> None:
-    (place.source / "theirs").write_text("x")
-    said = hint(place, "open('data/theirs', 'a')")
+@pytest.mark.parametrize("mode", [0o755, 0o777])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "open('data/theirs/x', 'a')",
+        "os.rename('data/theirs/x', 'data/y')",
+        "os.chmod('data/theirs', 0o700)",
+        "import shutil; shutil.rmtree('data/theirs')",
+        "import shutil; os.chdir('data'); shutil.rmtree('theirs')",
+    ],
+)
+def test_files_of_others_are_still_theirs(place: Ground, body: str, mode: int) -> None:
+    """Closed to the user, or open to all: then it is the system that cannot say whose the copy would be."""
+    folder = place.source / "theirs"
+    folder.mkdir()
+    (folder / "x").write_text("x")
+    (folder / "x").chmod(mode & 0o666)
+    folder.chmod(mode)
+    said = hint(place, body)
     assert said is not None
     assert "the dataset's owners" in said
     assert "--mount copy" in said

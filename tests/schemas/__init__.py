@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pkgrun.records import STORED, schema
+from pkgrun.records.schemas import STORED, schema
 
 FOLDER = Path(__file__).resolve().parents[2] / "schemas"
 

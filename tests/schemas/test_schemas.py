@@ -16,7 +16,9 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 import pkgrun
 from pkgrun.errors import UserCodeFailed
-from pkgrun.records import STORED, RunRecord, TreeNode, VersionRecord, schema
+from pkgrun.records import RunRecord, VersionRecord
+from pkgrun.records.nodes import TreeNode
+from pkgrun.records.schemas import STORED, schema
 from pkgrun.store import trees
 from pkgrun.store.objects import digest_of, key_of
 from pkgrun.store.root import Store, open_store

@@ -1,4 +1,4 @@
-"""A proxy between a client and a real S3 server: it counts requests, loses answers, cuts them short, and is slow.
+"""A proxy between a client and a real S3 server: it counts requests, loses answers, cuts them short, is slow, and is away.
 
 It understands HTTP only so far as to know where a request ends. What it is not told to spoil it passes on as it is.
 """
@@ -56,11 +56,10 @@ class Proxy:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self.requests: list[Request] = []
-        handler = type("Handler", (_Handler,), {"proxy": self})
-        self._http = _Http(("127.0.0.1", 0), handler)
-        self.server = replace(behind, endpoint=f"http://127.0.0.1:{self._http.server_address[1]}")
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self._handler = type("Handler", (_Handler,), {"proxy": self})
+        self._port = 0
+        self.come_back()
+        self.server = replace(behind, endpoint=f"http://127.0.0.1:{self._port}")
 
     def plan(self, method: str, *faults: Fault | None) -> None:
         """What happens to the next requests of a method, in their order; None: nothing."""
@@ -72,12 +71,29 @@ class Proxy:
         with self._lock:
             self._always[method] = fault
 
-    def close(self) -> None:
-        """Serve nobody any more."""
+    def heal(self) -> None:
+        """Nothing goes wrong from now on."""
+        with self._lock:
+            self._planned.clear()
+            self._always.clear()
+
+    def come_back(self) -> None:
+        """Serve again, at the same address."""
+        self._ended.clear()
+        self._http = _Http(("127.0.0.1", self._port), self._handler)
+        self._port = self._http.server_address[1]
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def leave(self) -> None:
+        """Serve nobody any more: who connects is refused."""
+        if self._ended.is_set():
+            return
         self._ended.set()
         self._http.shutdown()
         self._thread.join()
-        self._http.server_close()
+        self._http.hang_up()
+        self._http.server_close()  # waits for the threads of all connections
 
     def meet(self, request: Request) -> Fault:
         """Note a request, wait if it is to be late; what goes wrong with it."""
@@ -104,8 +120,26 @@ class Proxy:
 
 
 class _Http(ThreadingHTTPServer):
-    daemon_threads = True
+    daemon_threads = False
     request_queue_size = 64
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._connections: set[socket.socket] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End the connections that clients keep open for later."""
+        for connection in list(self._connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that hang up are nothing to report."""
@@ -117,7 +151,11 @@ class _Handler(BaseHTTPRequestHandler):
     proxy: Proxy
 
     def _pass(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        size = int(self.headers.get("content-length") or 0)
+        body = self.rfile.read(size)
+        if len(body) < size:  # the client has hung up, or we have
+            self.close_connection = True
+            return
         fault = self.proxy.meet(Request(self.command, self.path, len(body)))
         if fault.status is not None:
             self.send_response(fault.status)
@@ -158,4 +196,4 @@ def proxy(behind: Server) -> Iterator[Proxy]:
     try:
         yield made
     finally:
-        made.close()
+        made.leave()

@@ -46,6 +46,16 @@ def request(
         connection.close()
 
 
+def put(server: Server, key: str, data: bytes) -> None:
+    """Lay an object into the server's bucket."""
+    assert request(server, "PUT", key, body=data).status == 200
+
+
+def delete(server: Server, key: str) -> None:
+    """Take an object out of it."""
+    assert request(server, "DELETE", key).status == 204
+
+
 def make_bucket(server: Server) -> None:
     """Make the server's bucket; no error if it is there."""
     answer = request(server, "PUT")

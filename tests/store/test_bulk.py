@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +17,12 @@ from pkgrun.errors import Damaged, NotFound, PermissionDenied, Temporary
 from pkgrun.store import bulk, hand, hands
 from pkgrun.store.checkout import checkout
 from pkgrun.store.intake import Portion, ingest, portions, take_all
-from pkgrun.store.objects import SMALL, Hashing, digest_of
+from pkgrun.store.local import LocalBackend
+from pkgrun.store.objects import SMALL, Hashing, Sink, digest_of
+from pkgrun.store.packs import Contents, contents_of
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.scan import Listing, scan
-from tests.processes import open_folder, powerless
+from tests.processes import hands_running, kill_hands, open_folder, powerless
 from tests.store.blobs import DAMAGE
 
 COUNT = 5_000  # many more than are worth a process
@@ -40,7 +40,7 @@ def many(tmp_path: Path) -> Path:
     return root
 
 
-def read(listing: Listing, sink: Hashing | None = None) -> tuple[dict[str, str], dict[str, int]]:
+def read(listing: Listing, sink: Sink | None = None) -> tuple[dict[str, str], dict[str, int]]:
     """The digests by path, and the sizes of what was not as it had been seen."""
     found: dict[str, str] = {}
     odd: dict[str, int] = {}
@@ -79,13 +79,74 @@ def test_all_of_it_is_kept(many: Path, store: Store) -> None:
     kept: dict[bytes, bytes] = {}
 
     class Keeping(Hashing):
-        def keep(self, blobs: object) -> None:
-            kept.update(blobs)  # type: ignore[call-overload]
+        def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
+            kept.update(blobs)
+
+        def pack(self, place: memoryview, laid: Sequence[tuple[bytes, int, int]]) -> None:
+            kept.update({raw: bytes(place[at : at + size]) for raw, at, size in laid})
 
     read(scan(str(many)), Keeping())
     assert all(digest_of(data) == "sha256:" + raw.hex() for raw, data in kept.items())
     contents = {path.read_bytes() for path in many.rglob("*") if path.is_file()}
     assert set(kept.values()) == {data for data in contents if len(data) < SMALL}
+
+
+@pytest.fixture
+def heavy(tmp_path: Path) -> Path:
+    """More than two packs full, and every twentieth file has the bytes of the one before."""
+    root = tmp_path / "heavy"
+    for number in range(6_000):
+        folder = root / str(number % 13)
+        folder.mkdir(parents=True, exist_ok=True)
+        content = number - 1 if number % 20 == 0 else number
+        (folder / f"{number}.bin").write_bytes(b"%d " % content * 3_000)
+    return root
+
+
+def packs_of(store: Store) -> list[Contents]:
+    names = [path.stem for path in Path(store.url, "packs").iterdir()]
+    return [contents_of(LocalBackend(Path(store.url)), name) for name in names]
+
+
+def keep(listing: Listing, store: Store) -> dict[str, str]:
+    found, _ = read(listing, store.objects)
+    store.objects.flush()
+    return found
+
+
+def test_what_hands_read_becomes_packs_where_it_lies(heavy: Path, store: Store) -> None:
+    found = keep(scan(str(heavy)), store)
+    kept = packs_of(store)
+    assert sum(len(pack) > 1_000 for pack in kept) >= 2
+    again = open_store(store.url, create=False).objects
+    for path, digest in found.items():
+        assert again.read(digest) == (heavy / path).read_bytes()
+
+
+def test_what_is_there_already_is_left_out_of_the_pack(heavy: Path, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "some").mkdir()
+    for number in range(0, 1_000, 3):
+        shutil.copy(heavy / str(number % 13) / f"{number}.bin", tmp_path / "some")
+    ingest(str(tmp_path / "some"), store.objects)
+    store.objects.flush()
+    found = keep(scan(str(heavy)), store)
+    entries = [part.digest for pack in packs_of(store) for part in pack]
+    # Two processes may each meet the same new bytes at the same time, and both keep them.
+    assert len(set(found.values())) <= len(entries) <= len(set(found.values())) + 20
+    again = open_store(store.url, create=False).objects
+    assert all(again.read(digest) == (heavy / path).read_bytes() for path, digest in found.items())
+
+
+def test_what_changed_meanwhile_is_no_part_of_a_pack_unless_it_is_told(heavy: Path, store: Store) -> None:
+    listing = scan(str(heavy))
+    for number in range(0, 6_000, 500):
+        (heavy / str(number % 13) / f"{number}.bin").write_bytes(b"another")
+    found, odd = read(listing, store.objects)
+    store.objects.flush()
+    assert set(odd.values()) == {7}
+    assert len(odd) == 12
+    again = open_store(store.url, create=False).objects
+    assert all(again.read(digest) == (heavy / path).read_bytes() for path, digest in found.items())
 
 
 def test_what_changed_since_the_look_is_told(many: Path) -> None:
@@ -122,12 +183,21 @@ class Wanted(NamedTuple):
     portion: Portion
     told: Callable[[], object]
 
+    @property
+    def size(self) -> int:
+        return sum(stamp[0] for _, stamp in self.portion.files)
+
+    @property
+    def behind(self) -> int:
+        return 0
+
     def order(self, place: memoryview) -> tuple[Any, ...]:
         portion = self.portion
-        files = [(os.fsencode(portion.folder.place(index)), stamp[0]) for index, stamp in portion.files]
-        return "read", os.fsencode(portion.directory), files
+        names = "\0".join(portion.folder.place(index) for index, _ in portion.files)
+        sizes = [stamp[0] for _, stamp in portion.files]
+        return "read", os.fsencode(portion.directory), os.fsencode(names), sizes, None
 
-    def done(self, answer: tuple[Any, ...], place: memoryview) -> None:
+    def done(self, answer: tuple[Any, ...], area: hands.Area, at: int) -> None:
         self.told()
 
 
@@ -135,32 +205,10 @@ def works(many: Path, told: Callable[[], object]) -> Iterator[Wanted]:
     return (Wanted(portion, told) for portion in portions(scan(str(many))) if not portion.large)
 
 
-def running() -> list[int]:
-    """The hands that this process has."""
-    found = []
-    for children in Path("/proc/self/task").glob("*/children"):
-        with suppress(OSError):  # a thread that has ended
-            found += [int(pid) for pid in children.read_text().split()]
-    return [pid for pid in found if is_hand(pid)]
-
-
-def is_hand(pid: int) -> bool:
-    try:
-        return b"hand.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
-def kill_all() -> None:
-    for pid in running():
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
 def test_a_hand_that_dies_is_an_error_and_leaves_nobody(many: Path) -> None:
     with pytest.raises(hands.Ended):
-        hands.do(works(many, kill_all), room=8 << 20)
-    assert not running()
+        hands.do(works(many, kill_hands), room=8 << 20)
+    assert not hands_running()
 
 
 def test_what_dead_hands_left_is_read_here(many: Path) -> None:
@@ -170,7 +218,7 @@ def test_what_dead_hands_left_is_read_here(many: Path) -> None:
 
     def kill() -> None:
         while not done.wait(0.001):
-            kill_all()
+            kill_hands()
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -182,13 +230,43 @@ def test_what_dead_hands_left_is_read_here(many: Path) -> None:
     assert found == expected(listing)
 
 
+def test_what_dead_hands_had_read_is_kept(heavy: Path, store: Store) -> None:
+    """They die one after the other when a good deal is read."""
+    listing = scan(str(heavy))
+
+    def told(portion: Portion, digests: bytes, changed: dict[int, int]) -> None:
+        assert not changed
+        for at, (index, _) in enumerate(portion.files):
+            path = portion.folder.below(portion.folder.names[index])
+            found[path] = "sha256:" + digests[at * 32 : at * 32 + 32].hex()
+        if len(found) > 4_000:
+            kill_hands()
+
+    found: dict[str, str] = {}
+    bulk.take(portions(listing), store.objects, told, progress=lambda size: None)
+    store.objects.flush()
+    again = open_store(store.url, create=False).objects
+    assert len(found) == 6_000
+    assert all(again.read(digest) == (heavy / path).read_bytes() for path, digest in found.items())
+
+
+def test_a_store_that_is_full_is_an_error_and_leaves_nobody(heavy: Path) -> None:
+    class Full(Hashing):
+        def pack(self, place: memoryview, laid: Sequence[tuple[bytes, int, int]]) -> None:
+            raise Temporary("there is no space left")
+
+    with pytest.raises(Temporary, match="no space left"):
+        read(scan(str(heavy)), Full())
+    assert not hands_running()
+
+
 def test_an_error_of_whoever_is_told_ends_it(many: Path) -> None:
     def told() -> None:
         raise KeyError
 
     with pytest.raises(KeyError):
         hands.do(works(many, told), room=8 << 20)
-    assert not running()
+    assert not hands_running()
 
 
 def test_a_hand_ends_with_its_input() -> None:

@@ -69,7 +69,7 @@ def many(tmp_path: Path) -> Store:
 
 def database(store: Store) -> Path:
     assert store.cache is not None
-    return Path(store.cache, "stores", store.id, "packs-2.sqlite")
+    return Path(store.cache, "stores", store.id, "packs-3.sqlite")
 
 
 def again(store: Store) -> Store:
@@ -251,6 +251,19 @@ def test_what_only_a_vanished_pack_held_is_written_again(many: Store) -> None:
     lacking = again(many)
     with pytest.raises(Damaged, match=digest_of(piece(3))):
         lacking.objects.read(digest_of(piece(3)))
+    store = again(many)
+    assert not store.objects.holds(digest_of(piece(3)), len(piece(3)))
+    store.objects.put(piece(3))
+    store.objects.flush()
+    assert again(many).objects.read(digest_of(piece(3))) == piece(3)
+
+
+def test_a_pack_that_was_cut_off_after_it_was_learnt_holds_nothing(many: Store) -> None:
+    all_is_found(again(many))
+    found = pack_of(many.backend, digest_of(piece(3)))
+    assert found is not None
+    path = Path(many.url, packs.key_of(found[0]))
+    os.truncate(path, path.stat().st_size - 1)
     store = again(many)
     assert not store.objects.holds(digest_of(piece(3)), len(piece(3)))
     store.objects.put(piece(3))

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pkgrun.errors import Damaged, DataInvalid, NotFound, Temporary
-from pkgrun.store.files import shown, take
+from pkgrun.store.files import PIECE, shown, take
 from pkgrun.store.objects import SMALL, Hashing, Objects, Sink, digest_of, key_of
 from pkgrun.store.root import Store, open_store
 from tests.processes import apart, open_folder, powerless
@@ -134,15 +134,15 @@ def test_unreadable_files_are_named() -> None:
 @pytest.mark.parametrize("change", ["grow", "shrink", "touch"])
 def test_a_file_that_changes_meanwhile_is_not_stable(tmp_path: Path, change: str) -> None:
     path = tmp_path / "file"
-    path.write_bytes(b"x" * 3 * SMALL)
+    path.write_bytes(b"x" * 3 * PIECE)
     seen = bytearray()
 
-    def consume(chunk: bytes) -> None:
+    def consume(chunk: memoryview) -> None:
         if not seen:
             size = path.stat().st_size
             {
                 "grow": lambda: os.truncate(path, size + 1),
-                "shrink": lambda: os.truncate(path, 2 * SMALL),
+                "shrink": lambda: os.truncate(path, 2 * PIECE),
                 "touch": lambda: os.utime(path, ns=(1, 1)),
             }[change]()
         seen.extend(chunk)
@@ -164,7 +164,7 @@ def test_a_path_can_always_be_printed(parts: list[bytes]) -> None:
 def test_what_a_watcher_flags_is_not_kept(store: Store, tmp_path: Path, size: int) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * size + b"secret")
-    taken = store.objects.take(str(path), lambda: lambda chunk: b"secret" in chunk)
+    taken = store.objects.take(str(path), lambda: lambda chunk: b"secret" in bytes(chunk))
     assert taken.flagged
     assert taken.digest == digest_of(path.read_bytes())
     store.objects.flush()
@@ -176,7 +176,7 @@ def test_what_a_watcher_flags_is_not_kept(store: Store, tmp_path: Path, size: in
 def test_a_watcher_that_fails_leaves_nothing(store: Store, tmp_path: Path, size: int) -> None:
     (tmp_path / "file").write_bytes(b"x" * size)
 
-    def watch(chunk: bytes) -> bool:
+    def watch(chunk: memoryview) -> bool:
         raise RuntimeError
 
     with pytest.raises(RuntimeError):

@@ -132,7 +132,7 @@ def test_every_bit_of_a_blob_counts(store: Store, sent: Pack) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 4, 1 << 32, (1 << 64) - 1])
 def test_a_foot_that_lies_about_the_index(store: Store, sent: Pack, count: int) -> None:
-    lying = sent.data[:-16] + struct.pack(">Q", count) + sent.data[-8:]
+    lying = bytes(sent.data[:-16]) + struct.pack(">Q", count) + bytes(sent.data[-8:])
     file_of(store, sent).write_bytes(lying)
     with pytest.raises(Damaged, match=sent.name):
         list(contents_of(store.backend, sent.name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
@@ -13,17 +14,20 @@ from pkgrun.store.parallel import THREADS, each
 
 @given(st.lists(st.integers(), max_size=60), st.integers(1, 8), st.integers(1, 20))
 def test_the_results_are_in_order(items: list[int], threads: int, run: int) -> None:
-    assert each(lambda item: item * 2, items, threads=threads, run=run) == [item * 2 for item in items]
+    for these in (items, iter(items)):
+        assert each(lambda item: item * 2, these, threads=threads, run=run) == [item * 2 for item in items]
 
 
-def test_several_threads_work_at_once() -> None:
+@pytest.mark.parametrize("items", [range(4), iter(range(4))])
+def test_several_threads_work_at_once(items: Iterable[int]) -> None:
     meeting = threading.Barrier(4, timeout=60)
-    each(lambda item: meeting.wait(), range(4), threads=4, run=1)
+    each(lambda item: meeting.wait(), items, threads=4, run=1)
 
 
 def test_little_work_starts_no_thread() -> None:
-    seen = each(lambda item: threading.current_thread(), range(16), threads=8)
-    assert set(seen) == {threading.current_thread()}
+    for items in (range(16), iter(range(16))):
+        seen = each(lambda item: threading.current_thread(), items, threads=8)
+        assert set(seen) == {threading.current_thread()}
     assert THREADS >= 1
 
 

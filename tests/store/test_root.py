@@ -188,6 +188,16 @@ def test_something_else_on_s3_is_left_alone(ministack: Server, reach: Reach) -> 
     open_store(f"{ministack.url}/the", create=True)
 
 
+def test_what_others_try_out_is_nothing_else(ministack: Server, reach: Reach) -> None:
+    """Or was left by somebody who was killed while they did; a folder of that name is."""
+    reach(ministack)
+    s3.request(ministack, "PUT", "p/trials/0123456789abcdef", body=b"x")
+    s3.request(ministack, "PUT", "q/trials/best.csv", body=b"x")
+    open_store(f"{ministack.url}/p", create=True)
+    with pytest.raises(Conflict, match="'trials' is in it"):
+        open_store(f"{ministack.url}/q", create=True)
+
+
 def test_a_server_that_overwrites_is_refused(rclone: Server, reach: Reach) -> None:
     reach(rclone)
     with pytest.raises(

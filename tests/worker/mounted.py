@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def ground(user: str) -> Iterator[Ground | str]:
             for path in (root, *root.rglob("*")):
                 os.chown(path, NOBODY, NOBODY)
         as_user = apart if user == "root" else powerless
-        usable = [python for python in _PYTHONS if as_user(lambda python=python: _runs(python))]  # type: ignore[misc]
+        usable = [python for python in _PYTHONS if as_user(partial(_runs, python))]
         made = Ground(root, user, usable[0], as_user)
         reason = as_user(lambda: _probed(made))
         yield reason or made

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pkgrun.datasets.remote import urls
+from pkgrun.datasets.remote import connections, urls
 from pkgrun.datasets.remote.listing import Broken, Changed
 from pkgrun.errors import NotFound, PermissionDenied, PkgrunError, UsageError
 
@@ -70,7 +70,7 @@ def _meant(error: Exception, url: str, label: str) -> Exception:
         "InvalidURL",
     }:
         return UsageError(f"{label} cannot be opened: {reason(error, url)}")
-    return Broken(reason(error, url))
+    return connections.meant(error, url, label) or Broken(reason(error, url))
 
 
 def _refused(label: str) -> PermissionDenied:

@@ -23,7 +23,10 @@ from pkgrun.store.files import shown
 from pkgrun.store.local import translate
 
 RANGE = 8 << 20
-"""Bytes that are asked for at once of a large file, and the most that a break costs of each transfer in progress."""
+"""Bytes that are asked for at once of a large file. One that is no larger is begun again after a kill."""
+
+PIECE = 1 << 20
+"""Bytes of a range after which they are noted, and about the most that a kill costs of each transfer in progress."""
 
 PAUSES = (0.2, 0.6, 1.8, 5.4)
 """Seconds before a broken transfer is taken up again; what brings bytes begins anew."""
@@ -201,32 +204,33 @@ class _Transfer:
                 await self._finish(job)
 
     async def _range(self, job: _Job, start: int, end: int | None) -> None:
-        hasher, at, breaks = hashlib.sha256(), start, 0
-        while end is None or at < end:
-            before = at
-            try:
-                async with aclosing(self._remote.read(job.thing, at, end)) as chunks:
-                    async for chunk in chunks:
-                        if end is not None and at + len(chunk) > end:
-                            raise Changed
-                        _put(job.file, chunk, at)
-                        hasher.update(chunk)
-                        at += len(chunk)
-                        self._report(len(chunk))
-                _complete(at, end)
-                break
-            except Broken as error:
-                if not job.thing.ranges:
-                    self._report(start - at)
-                    hasher, at = hashlib.sha256(), start
-                breaks = 1 if at > before else breaks + 1
-                if breaks > len(PAUSES):
-                    raise _gave_up(self._remote.label, error, job.thing) from error
-                await asyncio.sleep(PAUSES[breaks - 1])
-        if end is None:
-            os.ftruncate(job.file, at)  # an earlier attempt may have come further
-        whole = start == 0 and end in {None, job.thing.size}
-        self._notes.add(job.thing, start, at, hasher.hexdigest(), whole=whole)
+        got, breaks = _Got(job, start, end, self._notes), 0
+        try:
+            while end is None or got.at < end:
+                before = got.at
+                try:
+                    await self._read(got, end)
+                    break
+                except Broken as error:
+                    if not job.thing.ranges:
+                        self._report(start - got.at)
+                        got = _Got(job, start, end, self._notes)
+                    breaks = 1 if got.at > before else breaks + 1
+                    if breaks > len(PAUSES):
+                        raise _gave_up(self._remote.label, error, job.thing) from error
+                    await asyncio.sleep(PAUSES[breaks - 1])
+            got.end()
+        finally:
+            got.keep()
+
+    async def _read(self, got: _Got, end: int | None) -> None:
+        async with aclosing(self._remote.read(got.job.thing, got.at, end)) as chunks:
+            async for chunk in chunks:
+                if end is not None and got.at + len(chunk) > end:
+                    raise Changed
+                got.take(chunk)
+                self._report(len(chunk))
+        _complete(got.at, end)
 
     async def _finish(self, job: _Job) -> None:
         try:
@@ -244,6 +248,40 @@ class _Transfer:
     def _report(self, more: int) -> None:
         self._done += more
         self._room.report(self._done, self._total)
+
+
+class _Got:
+    """What has come of a range: `at` is how far. It is noted in pieces; of a whole file only the end is."""
+
+    def __init__(self, job: _Job, start: int, end: int | None, notes: Notes) -> None:
+        self.job, self.at = job, start
+        self._notes, self._noted = notes, start
+        self._whole = start == 0 and end in {None, job.thing.size}
+        self._hasher = hashlib.sha256()
+
+    def take(self, chunk: bytes) -> None:
+        """Bytes that come next."""
+        _put(self.job.file, chunk, self.at)
+        self._hasher.update(chunk)
+        self.at += len(chunk)
+        if self.at - self._noted >= PIECE:
+            self.keep()
+
+    def keep(self) -> None:
+        """Note what is not noted yet."""
+        if not self._whole and self.at > self._noted:
+            self._note()
+
+    def end(self) -> None:
+        """It is complete."""
+        if self._whole:
+            os.ftruncate(self.job.file, self.at)  # an earlier attempt may have come further
+            self._note()
+
+    def _note(self) -> None:
+        digest = self._hasher.hexdigest()
+        self._notes.add(self.job.thing, self._noted, self.at, digest, whole=self._whole)
+        self._noted, self._hasher = self.at, hashlib.sha256()
 
 
 def _complete(at: int, end: int | None) -> None:
@@ -270,7 +308,11 @@ def _named(things: list[Thing]) -> str:
 
 
 def _gave_up(label: str, error: Broken, thing: Thing | None = None) -> Temporary:
-    what = f"{thing.path!r} of {label}" if thing and thing.path not in label else label
+    if thing is None:
+        return Temporary(
+            f"{label} cannot be fetched: {error}", hint="check the URL and the network; run it again"
+        )
+    what = f"{thing.path!r} of {label}" if thing.path not in label else label
     return Temporary(
         f"{what} cannot be fetched: {error}",
         hint="run it again; what was fetched is kept, and it goes on from there",

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from pkgrun.datasets.remote import urls
+from pkgrun.datasets.remote import connections, urls
 from pkgrun.datasets.remote.foreign import CHUNK, CONNECT, SILENCE, WIDTH, reason
 from pkgrun.datasets.remote.listing import Broken, Changed, Listing, Thing
 from pkgrun.errors import NotFound, PermissionDenied, Temporary, UsageError
@@ -101,18 +101,14 @@ class Web:
                 if answer.status != 416 or range_ is None:
                     _judge(answer.status, self.label)
                 yield answer
-        except (errors.ClientConnectorCertificateError, errors.ClientConnectorSSLError) as error:
-            raise PermissionDenied(
-                f"{self.label}: the server's certificate is not trusted",
-                hint="name the file of your authorities with SSL_CERT_FILE",
-            ) from error
         except (errors.InvalidURL, errors.TooManyRedirects) as error:
             raise Temporary(
                 f"{self.label} redirects to where no file can be ({type(error).__name__})",
                 hint="check the URL",
             ) from None  # its text may hold what a server signed
         except (errors.ClientError, OSError, TimeoutError) as error:
-            raise Broken(reason(error, self._url)) from None
+            meant = connections.meant(error, self._url, self.label)
+            raise meant or Broken(reason(error, self._url)) from None
 
     async def _connected(self) -> Any:
         if self._session is None:

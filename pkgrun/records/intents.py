@@ -1,0 +1,108 @@
+"""What is asked: the intent that begins an operation, the key that stands for it, the sign that somebody works on it."""
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, ConfigDict, Field
+
+from pkgrun.identity import RUN_ID_PATTERN
+from pkgrun.records.numbered import Head
+from pkgrun.records.record import FORMAT, Digest, Name, Record, RunId, Tree, VersionNumber
+
+RunKind = Literal["import", "training", "evaluation", "full", "copy", "dataset"]
+Status = Literal[
+    "scheduled", "packaging", "queued", "running", "successful", "failed", "killed", "timed-out", "lost"
+]
+WantedMount = Literal["auto", "overlay", "reflink", "copy"]
+
+
+class Actor(Record):
+    """Who ran it, where, with what."""
+
+    user: str
+    host: str
+    pkgrun: str
+
+
+class Heartbeat(Record):
+    """`runs/<id>/heartbeat.json`: that the supervisor lives. Rewritten while it does; never evidence."""
+
+    run: RunId
+    at: AwareDatetime
+    status: Status
+    phase: str
+    host: str
+    boot: Annotated[str, Field(description="Of the host since it last started, and the process namespace.")]
+    pid: int
+    pid_started: Annotated[str, Field(description="Tells a process from a later one of the same number.")]
+
+
+class TrainingRequest(Record):
+    """What was asked of a training."""
+
+    base: VersionNumber
+    tree: Tree
+    data: str | None
+    parameters: dict[str, str] = Field(default={})
+    secrets: Annotated[tuple[str, ...], Field(description="Names only.")] = ()
+    save_training_data: bool = False
+    gpu: bool = False
+    timeout: float | None = None
+    python: str | None = None
+    environment: Literal["isolated", "current"] = "isolated"
+    upgrade: bool = False
+    mount: WantedMount = "auto"
+    require_stable_data: bool = False
+    description: str | None = None
+    tags: dict[str, str] = Field(default={})
+
+
+class ImportRequest(Record):
+    """What was asked of an import."""
+
+    source: str
+    tree: Tree
+
+
+class DatasetRequest(Record):
+    """What was asked of a registration."""
+
+    source: str
+
+
+class CopyRequest(Record):
+    """What was asked of a copy: of the intent's package, or of everything."""
+
+    source: Annotated[str, Field(description="The store it is from, without credentials.")]
+    store: Annotated[str, Field(pattern=RUN_ID_PATTERN, description="Its id.")]
+
+
+class Intent(Record):
+    """`runs/<id>/intent.json`: what is asked, and the head seen. The operation exists from here on."""
+
+    format: Literal[1] = FORMAT
+    run: RunId
+    kind: RunKind
+    package: Name | None = None
+    created: AwareDatetime
+    by: Actor
+    head: Head
+    alive: Annotated[
+        Heartbeat | None, Field(description="The supervisor's first sign of life, before any heartbeat.")
+    ] = None
+    idempotency_key: Annotated[Digest | None, Field(description="SHA-256 of the caller's key.")] = None
+    training: TrainingRequest | None = None
+    import_: Annotated[ImportRequest | None, Field(alias="import")] = None
+    dataset: Annotated[Name | None, Field(description="Which dataset gets a number.")] = None
+    registration: DatasetRequest | None = None
+    copy_: Annotated[CopyRequest | None, Field(alias="copy")] = None
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+
+class KeyRecord(Record):
+    """`keys/<sha256>/<attempt>.json`: which run an idempotency key stands for, and what was asked."""
+
+    format: Literal[1] = FORMAT
+    run: RunId
+    asked: Annotated[Digest, Field(description="Of the arguments, without the values of secrets.")]
+    created: AwareDatetime

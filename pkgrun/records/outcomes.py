@@ -1,0 +1,153 @@
+"""What was found out, and what was decided."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+import orjson
+from pydantic import AwareDatetime, Field
+
+from pkgrun.records.numbered import DatasetEntry, Environment, VersionEntry
+from pkgrun.records.record import FORMAT, Blob, Count, Record, RunId, Tree
+
+Decision = Literal["COMMIT", "FAILED", "KILLED", "TIMED-OUT", "LOST"]
+
+
+class PhaseTime(Record):
+    """One phase of a run: when it began (UTC) and how long it took, in seconds."""
+
+    name: str
+    started: AwareDatetime
+    seconds: float
+
+
+class FileList(Record):
+    """Files by name: how many, and the first thousand."""
+
+    count: Count = 0
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> Self:
+        """The list of `names`, cut at a thousand or at 64 KiB of them, so that any list fits a record."""
+        kept, room = [], 1 << 16
+        for name in names[:1000]:
+            room -= len(orjson.dumps(name.encode("utf-8", "backslashreplace").decode()))
+            if room < 0:
+                break
+            kept.append(name)
+        return cls(count=len(names), names=tuple(kept))
+
+
+class Changes(Record):
+    """How the new version differs from the one it started from."""
+
+    changed: FileList = Field(default_factory=FileList)
+    added: FileList = Field(default_factory=FileList)
+    removed: FileList = Field(default_factory=FileList)
+    unexpected: Annotated[FileList, Field(description="Of those added, the ones far from what changed.")] = (
+        Field(default_factory=FileList)
+    )
+
+
+class Written(Record):
+    """What became of the data folder during a run; a path with `/` at its end is a folder."""
+
+    added: FileList = Field(default_factory=FileList)
+    changed: FileList = Field(default_factory=FileList)
+    removed: FileList = Field(default_factory=FileList)
+
+
+class Data(Record):
+    """The dataset as the package's code was given it."""
+
+    source: str
+    tree: Tree
+    role: Literal["input", "trained", "evaluated"] = "input"
+    mount: Literal["reflink", "copy", "overlay"]
+    attested: Annotated[bool, Field(description="The digest is of the bytes that the code was given.")]
+    unstable: Annotated[FileList, Field(description="Files of the source that changed meanwhile.")] = Field(
+        default_factory=FileList
+    )
+    doubt: Annotated[str | None, Field(description="Another reason not to attest.")] = None
+    written: Annotated[Written | None, Field(description="What the package's code did there.")] = None
+
+
+class Exit(Record):
+    """How the child process ended."""
+
+    reason: str
+    code: int | None = None
+    signal: int | None = None
+
+
+class Usage(Record):
+    """What the child and its descendants took."""
+
+    peak_memory_bytes: Count
+    cpu_seconds: float
+
+
+class RunError(Record):
+    """Why a run made no version."""
+
+    kind: Annotated[str, Field(description="What programs branch on; never renamed.")]
+    message: str
+    hint: str | None = None
+    phase: str | None = None
+    traceback: Annotated[str | None, Field(description="The package's own frames.")] = None
+
+
+class Facts(Record):
+    """What a run found out, whatever its end."""
+
+    started: AwareDatetime
+    ended: AwareDatetime
+    phases: tuple[PhaseTime, ...] = ()
+    data: Data | None = None
+    snapshot: Tree | None = None
+    artifacts: Tree | None = None
+    log: Annotated[Blob | None, Field(description="JSON lines, one event each.")] = None
+    environment: Environment | None = None
+    inherited: Annotated[tuple[str, ...], Field(description="Names of the host's variables passed on.")] = ()
+    hash_seed: str | None = None
+    changes: Changes | None = None
+    metrics: dict[str, float] | None = None
+    score: float | None = None
+    exit: Exit | None = None
+    usage: Usage | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Share(Record):
+    """Of what a copy was about: how many it had to bring, and how many were there already."""
+
+    copied: Count
+    there: Count
+
+
+class Copied(Record):
+    """What a copy decided to bring. Whoever carries it out creates each of `records` under the key that is its path."""
+
+    versions: Share
+    datasets: Annotated[Share, Field(description="Numbers of datasets.")]
+    runs: Share
+    open: Annotated[Count, Field(description="Runs left out, because they went on.")] = 0
+    files: Annotated[Count, Field(description="Contents that were not there yet.")] = 0
+    bytes: Annotated[Count, Field(description="Of these.")] = 0
+    records: Annotated[Tree | None, Field(description="Null where nothing was to be brought.")] = None
+
+
+class Outcome(Record):
+    """`runs/<id>/outcome.json`: the decision. Whoever creates it has decided; nobody can decide again."""
+
+    format: Literal[1] = FORMAT
+    run: RunId
+    decision: Decision
+    created: AwareDatetime
+    entry: Annotated[VersionEntry | None, Field(description="Of COMMIT: the version to be.")] = None
+    dataset: Annotated[DatasetEntry | None, Field(description="Of COMMIT: the registered dataset to be.")] = (
+        None
+    )
+    copied: Annotated[Copied | None, Field(description="Of COMMIT: what was copied.")] = None
+    error: RunError | None = None
+    facts: Facts | None = None
