@@ -21,7 +21,7 @@ from pkgrun.datasets import sources
 from pkgrun.datasets.sources import Source
 from pkgrun.errors import UsageError
 from pkgrun.store import bulk, fresh, intake
-from pkgrun.store.files import Pieces, Taken, open_regular, shown, take
+from pkgrun.store.files import Look, Taken, open_regular, shown, take
 from pkgrun.store.intake import Ingested, Portion, portions
 from pkgrun.store.local import translate, write_all
 from pkgrun.store.objects import Sink
@@ -183,7 +183,7 @@ class _Copying:
     def small(self, path: str, data: bytes, mode: int) -> None:
         fresh.written(os.path.join(self._target, path), memoryview(data), executable=bool(mode & 0o100))
 
-    def large(self, path: str, source: str, mode: int, watch: Pieces) -> Taken:
+    def large(self, path: str, source: str, mode: int, watch: Look) -> Taken:
         there = os.path.join(self._target, path)
         with fresh.file(there, executable=bool(mode & 0o100)) as out:
             taken = take(source, _writer(out, there), watch)

@@ -6,7 +6,7 @@ a walk. What the cache says of a file is used only where the sink holds its byte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pkgrun.datasets.stat_cache import MARGIN, Row, StatCache
@@ -40,7 +40,8 @@ def take(
     Raises:
         NotFound, PermissionDenied, Temporary, DataInvalid: a file cannot be read or kept; it is named.
     """
-    states = [_recall(listing, folder, cache) for folder in listing.content]
+    known = cache.below(listing.root)
+    states = [_recall(listing, folder, cache, known) for folder in listing.content]
     if (tree := _unchanged(states, sink)) is not None:
         progress(tree.bytes)
         return Ingested(tree)
@@ -91,9 +92,10 @@ class _State:
         return (self.folder.below(self.folder.names[index]) for index in self.sizes)
 
 
-def _recall(listing: Listing, folder: Folder, cache: StatCache) -> _State:
+def _recall(listing: Listing, folder: Folder, cache: StatCache, known: Mapping[str, Row]) -> _State:
+    """`known`: what the cache says of all folders below the root."""
     place = listing.place(folder) if folder.places is None else folder.places[0]
-    row = cache.get(place)
+    row = known.get(place) if folder.path and folder.places is None else cache.get(place)
     if row is None:
         return _State(folder, place, bytearray(32 * len(folder.names)), None, {})
     if row.looks == folder.looks() and max(folder.changed(), default=0) + MARGIN < row.read_at:

@@ -64,24 +64,29 @@ class StatCache:
 
     def get(self, path: str) -> Row | None:
         """What is remembered of the folder at a real path."""
+        return next((row for _, row in self._ask("path = ?", os.fsencode(path))), None)
+
+    def below(self, path: str) -> dict[str, Row]:
+        """What is remembered of all folders below one, by their real paths."""
+        above = os.fsencode(path).rstrip(b"/")
+        return dict(
+            self._ask("path > ? and path < ?", above + b"/", above + b"0")
+        )  # what comes after a slash
+
+    def _ask(self, where: str, *values: bytes) -> list[tuple[str, Row]]:
         import sqlite3
 
         try:
             database = self._open()
             if database is None:
-                return None
-            found = database.execute(
-                "select looks, digests, below, node, files, bytes, read_at, mark from folder where path = ?",
-                (os.fsencode(path),),
-            ).fetchone()
+                return []
+            question = f"select path, looks, digests, below, node, files, bytes, read_at, mark from folder where {where}"  # noqa: S608 - ours
+            found = database.execute(question, values).fetchall()
         except sqlite3.Error:
             self._discard()
-            return None
-        if found is None:
-            return None
-        *fields, mark = found
-        row = Row._make(fields)
-        return row if mark == _mark(path, row) else None
+            return []
+        rows = [(os.fsdecode(path), Row._make(fields), mark) for path, *fields, mark in found]
+        return [(path, row) for path, row, mark in rows if mark == _mark(path, row)]
 
     def put(self, rows: Iterable[tuple[str, Row]]) -> None:
         """Remember folders."""

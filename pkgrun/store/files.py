@@ -6,27 +6,22 @@ It owns what reading a file can say: its digest, and whether it stayed the same 
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import stat as mode
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 from pkgrun.errors import DataInvalid, NotFound
-from pkgrun.store.aside import Aside
 from pkgrun.store.local import CHUNK, translate
+from pkgrun.store.pieces import Pieces
 
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 Watch = Callable[[], Callable[[bytes], bool]]
 """Makes a watcher for one file: it is fed the bytes in order and says True once they hold what must not be kept."""
 
-Pieces = Callable[[], Callable[[memoryview], bool]]
+Look = Callable[[], Callable[[memoryview], bool]]
 """The same for a large file, whose pieces are valid during the call only."""
-
-PIECE = 4 << 20
-"""Bytes of a large file that are read, hashed and written at a time; two such pieces are in memory."""
 
 
 class Taken(NamedTuple):
@@ -100,49 +95,27 @@ def shown(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def take(path: str, consume: Callable[[memoryview], object], watch: Pieces | None = None) -> Taken:
-    """Read a large file once, in pieces: each is hashed while it is handed to `consume` and the next one is read.
-
-    A piece begins at a page, and is valid during the call only.
-    """
+def take(path: str, consume: Callable[[memoryview], object], watch: Look | None = None) -> Taken:
+    """Read a large file once: each piece is hashed while it is handed to `consume`, unless it is flagged."""
     descriptor = open_regular(path)
-    reading, consuming = Aside[int](), Aside[object]()
     try:
         before = os.fstat(descriptor)
         watcher = watch() if watch else None
         hasher, size, flagged = hashlib.sha256(), 0, False
-        buffers = [mmap.mmap(-1, PIECE), mmap.mmap(-1, PIECE)]
-        count = _fill(descriptor, buffers[0])
-        while count:
-            now, following = buffers
-            if count == PIECE:
-                reading.begin(partial(_fill, descriptor, following))
-            piece = memoryview(now)[:count]
-            if not flagged:
-                consuming.begin(partial(consume, piece))
-            hasher.update(piece)
-            size += count
-            flagged = (watcher is not None and watcher(piece)) or flagged
-            consuming.result()
-            count = reading.result() or 0
-            buffers.reverse()
+        with Pieces(descriptor, consume) as pieces:
+            for piece in pieces:
+                flagged = (watcher is not None and watcher(piece)) or flagged
+                if not flagged and consume is not nothing:
+                    pieces.pass_on()
+                hasher.update(piece)
+                size += len(piece)
         after = os.fstat(descriptor)
     except OSError as error:
         raise translate(error, shown(path)) from error
     finally:
-        consuming.close()
-        reading.close()
         os.close(descriptor)
     stable = (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, size)
     return Taken("sha256:" + hasher.hexdigest(), size, stable, flagged, after)
-
-
-def _fill(descriptor: int, buffer: mmap.mmap) -> int:
-    """Read until it is full or the file ends; how many bytes came."""
-    rest = memoryview(buffer)
-    while rest and (count := os.readv(descriptor, [rest])):
-        rest = rest[count:]
-    return len(buffer) - len(rest)
 
 
 def nothing(chunk: memoryview) -> None:

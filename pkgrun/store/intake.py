@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from pkgrun.records import Tree
 from pkgrun.store import trees
-from pkgrun.store.files import Pieces, Taken, Watch, irregular, read_small, shown, vanished
+from pkgrun.store.files import Look, Taken, Watch, irregular, read_small, shown, vanished
 from pkgrun.store.local import translate
 from pkgrun.store.objects import SMALL, Sink, digest_and_raw
 from pkgrun.store.parallel import each
@@ -122,7 +122,7 @@ class Laying(Protocol):
     def small(self, path: str, data: bytes, mode: int) -> None:
         """One whose bytes are at hand."""
 
-    def large(self, path: str, source: str, mode: int, watch: Pieces) -> Taken:
+    def large(self, path: str, source: str, mode: int, watch: Look) -> Taken:
         """One that has to be read in pieces, each of which `watch` is shown."""
 
     def folder(self, path: str) -> str:
@@ -195,7 +195,7 @@ def take_portion(
     return taken
 
 
-def _telling(watch: Watch | None, progress: Progress) -> Pieces:
+def _telling(watch: Watch | None, progress: Progress) -> Look:
     """The same watch, and each piece of the file is progress: a large one takes its time."""
 
     def begin() -> Callable[[memoryview], bool]:
@@ -215,7 +215,7 @@ def _large(
     path: str,
     stamp: tuple[int, ...],
     sink: Sink,
-    watch: Pieces,
+    watch: Look,
     before: Before,
     laying: Laying | None,
 ) -> Taken:

@@ -113,7 +113,7 @@ class LocalUpload:
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         view = memoryview(chunk)
-        if len(view) >= _DIRECT and not self._filled:
+        if len(view) >= CHUNK and not self._filled:
             view = self._write_there(view)
         while view:
             if self._buffer is None:

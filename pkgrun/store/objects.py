@@ -15,7 +15,7 @@ from pkgrun.records import Blob
 from pkgrun.store import packs
 from pkgrun.store.backend import Backend, Upload
 from pkgrun.store.blocks import Blocks
-from pkgrun.store.files import Pieces, Taken, nothing, shown, take
+from pkgrun.store.files import Look, Taken, nothing, shown, take
 from pkgrun.store.index import Index, Place
 from pkgrun.store.packs import SIZE, Filling
 from pkgrun.store.packs import key_of as key_of_pack
@@ -43,7 +43,7 @@ class Sink(Protocol):
             laid: the SHA-256 of each, where it begins and how long it is, in the order in which they lie.
         """
 
-    def take(self, path: str, watch: Pieces | None = None, *, known: bool = False) -> Taken:
+    def take(self, path: str, watch: Look | None = None, *, known: bool = False) -> Taken:
         """Read a large file and keep it; `known`: it is probably there already."""
 
     def node(self, data: bytes) -> Blob:
@@ -78,7 +78,7 @@ class Hashing:
 
     room = 0
 
-    def take(self, path: str, watch: Pieces | None = None, *, known: bool = False) -> Taken:
+    def take(self, path: str, watch: Look | None = None, *, known: bool = False) -> Taken:
         return take(path, nothing, watch)
 
     def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
@@ -271,7 +271,7 @@ class Objects:
         upload.publish(key_of(digest))
         self._known.add(digest)
 
-    def take(self, path: str, watch: Pieces | None = None, *, known: bool = False) -> Taken:
+    def take(self, path: str, watch: Look | None = None, *, known: bool = False) -> Taken:
         """Keep a file that is an object of its own, hashed while it is written.
 
         `known` says that the store probably has it, so that it is read before anything is written.
@@ -287,7 +287,7 @@ class Objects:
                 return self._send_known(path, taken)
         return self._take_large(path, watch)
 
-    def _take_large(self, path: str, watch: Pieces | None) -> Taken:
+    def _take_large(self, path: str, watch: Look | None) -> Taken:
         upload = self._backend.upload()
         try:
             taken = take(path, upload.write, watch)

@@ -9,14 +9,21 @@ import os
 import stat as mode
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import compress
+from typing import Any, NamedTuple
 
 from pkgrun.errors import DataInvalid
-from pkgrun.store import names
+from pkgrun.store import hand, hands, names
 from pkgrun.store.files import shown, vanished
 from pkgrun.store.local import translate
+
+WORTH = 3_000
+"""Files seen, and folders still to be looked at, from which on it pays to start processes that look."""
+
+_BREADTH = 4
 
 Keep = Callable[[str, bool], bool]
 """Says of a path (relative, `/` between) and whether it is a folder if it belongs to the tree."""
@@ -188,11 +195,15 @@ def scan(root: str, keep: Keep | None = None, *, lenient: bool = False) -> Listi
     """
     listing = Listing(root)
     waiting = [""]
+    seen, alone = 0, keep is not None
     while waiting:
-        folder = Folder(waiting.pop())
-        _look(folder, listing.place(folder), keep, listing.refused)
+        if not alone and seen >= WORTH and len(waiting) >= _BREADTH and hands.available():
+            alone, waiting = True, _look_apart(listing, waiting)
+            continue
+        folder = _looked(listing, waiting.pop(), keep)
         listing.content.append(folder)
         waiting += map(folder.below, folder.folders)
+        seen += len(folder.names)
     if listing.refused and not lenient:
         count = len(listing.refused)
         more = f"\n  … and {count - 10} more" if count > 10 else ""
@@ -203,61 +214,85 @@ def scan(root: str, keep: Keep | None = None, *, lenient: bool = False) -> Listi
     return listing
 
 
-def _look(folder: Folder, path: str, keep: Keep | None, refused: list[str]) -> None:
-    """Note all that is in a folder. This loop is what a walk over a dataset costs: two system calls a file."""
+def _looked(listing: Listing, path: str, keep: Keep | None) -> Folder:
+    """A folder with all that is in it."""
+    folder = Folder(path)
+    place = listing.place(folder)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        files, numbers, others, folders, touched = hand.look(place)
     except FileNotFoundError as error:
-        raise vanished(path) from error
+        raise vanished(_where(place, error)) from error
     except OSError as error:
-        raise translate(error, shown(path)) from error
-    numbers: list[int] = []
-    seen = path
-    try:
-        folder.touched = os.fstat(descriptor).st_ctime_ns
-        with os.scandir(descriptor) as entries:
-            for entry in entries:
-                seen = entry.name
-                is_folder = entry.is_dir(follow_symlinks=False)
-                if keep is not None and not keep(folder.below(seen), is_folder):
-                    continue
-                if is_folder:
-                    folder.folders.append(seen)
-                    continue
-                found = entry.stat(follow_symlinks=False)
-                if mode.S_ISREG(found.st_mode):
-                    folder.names.append(seen)
-                    numbers += (
-                        found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode
-                    )  # fmt: skip
-                elif reason := _other(folder, seen, found.st_mode, descriptor):
-                    refused.append(f"{shown(folder.below(seen))}: {reason}")
-    except FileNotFoundError as error:
-        raise vanished(os.path.join(path, seen)) from error
-    except OSError as error:
-        raise translate(error, shown(os.path.join(path, seen))) from error
-    finally:
-        os.close(descriptor)
-    folder.stamps = _packed(numbers)
+        raise translate(error, shown(_where(place, error))) from error
+    if keep is not None:
+        kept = [keep(folder.below(name), False) for name in files]
+        files = list(compress(files, kept))
+        numbers = list(compress(numbers, [one for one in kept for _ in range(_FIELDS)]))
+        others = [one for one in others if keep(folder.below(one[0]), False)]
+        folders = [name for name in folders if keep(folder.below(name), True)]
+    folder.names, folder.folders, folder.touched = files, folders, touched
+    folder.stamps = hand.packed(numbers)
+    _note(folder, others, listing.refused)
+    return folder
 
 
-def _packed(numbers: list[int]) -> array[int]:
-    try:
-        packed = array("q", numbers)
-    except OverflowError:
-        return array("q", [number & _BITS for number in numbers])
-    return packed if not packed or min(packed) >= 0 else array("q", [number & _BITS for number in numbers])
+def _where(place: str, error: OSError) -> str:
+    return os.path.join(place, error.filename) if isinstance(error.filename, str) else place
 
 
-def _other(folder: Folder, name: str, kind: int, descriptor: int) -> str | None:
-    """Note a link; the reason if it leads out, or is no link."""
-    if not mode.S_ISLNK(kind):
-        return _SPECIAL.get(mode.S_IFMT(kind), "not a file") + " cannot be kept"
-    target = os.readlink(name, dir_fd=descriptor)
-    if names.leaves(folder.below(name).count("/"), target):
-        return f"a symbolic link that leads out of the folder, to {shown(target)}"
-    folder.links.append((name, target))
-    return None
+def _note(folder: Folder, others: Iterable[tuple[str, int, str]], refused: list[str]) -> None:
+    """The links; and what cannot be kept, with the reason: it leads out, or is no link."""
+    for name, kind, target in others:
+        if not mode.S_ISLNK(kind):
+            reason = _SPECIAL.get(mode.S_IFMT(kind), "not a file") + " cannot be kept"
+        elif names.leaves(folder.below(name).count("/"), target):
+            reason = f"a symbolic link that leads out of the folder, to {shown(target)}"
+        else:
+            folder.links.append((name, target))
+            continue
+        refused.append(f"{shown(folder.below(name))}: {reason}")
+
+
+def _look_apart(listing: Listing, waiting: list[str]) -> list[str]:
+    """Have other processes look at folders and all below them; those that are left, because that did not work out."""
+    left = dict.fromkeys(waiting)
+    with suppress(hands.Ended):
+        hands.do((_Looking(listing, path, left) for path in waiting), room=1)
+    return list(left)
+
+
+class _Looking(NamedTuple):
+    """A folder that a hand looks at, with all below it; it leaves `left` when that is noted."""
+
+    listing: Listing
+    path: str
+    left: dict[str, None]
+
+    @property
+    def size(self) -> int:
+        return 0
+
+    @property
+    def behind(self) -> int:
+        return 0
+
+    def order(self, place: memoryview) -> tuple[Any, ...]:
+        return "look", self.listing.place(Folder(self.path))
+
+    def done(self, answer: tuple[Any, ...], area: hands.Area, at: int) -> None:
+        (found,) = answer
+        if found is None:  # whoever looks again will tell why
+            return
+        folders: list[Folder] = []
+        refused: list[str] = []
+        for below, files, stamps, others, inner, touched in found:
+            folder = Folder(self.path + below, files.split("\0") if files else [], array("q", stamps))
+            folder.folders, folder.touched = inner, touched
+            _note(folder, others, refused)
+            folders.append(folder)
+        self.listing.content += folders
+        self.listing.refused += refused
+        del self.left[self.path]
 
 
 _SPECIAL = {

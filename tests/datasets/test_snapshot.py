@@ -19,7 +19,7 @@ from pkgrun.datasets import snapshot, sources
 from pkgrun.datasets.stat_cache import MARGIN, StatCache
 from pkgrun.records import Blob
 from pkgrun.store.checkout import checkout
-from pkgrun.store.files import Pieces, Taken
+from pkgrun.store.files import Look, Taken
 from pkgrun.store.intake import Ingested, ingest
 from pkgrun.store.objects import SMALL, Hashing, Sink
 from pkgrun.store.root import Store, open_store
@@ -57,7 +57,7 @@ class Noting:
         self.small += len(laid)
         self._inner.pack(place, laid)
 
-    def take(self, path: str, watch: Pieces | None = None, *, known: bool = False) -> Taken:
+    def take(self, path: str, watch: Look | None = None, *, known: bool = False) -> Taken:
         self.large += 1
         return self._inner.take(path, watch, known=known)
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pkgrun.errors import Damaged, DataInvalid, NotFound, Temporary
-from pkgrun.store.files import PIECE, shown, take
+from pkgrun.store.files import shown, take
 from pkgrun.store.objects import SMALL, Hashing, Objects, Sink, digest_of, key_of
 from pkgrun.store.root import Store, open_store
 from tests.processes import apart, open_folder, powerless
@@ -134,7 +134,7 @@ def test_unreadable_files_are_named() -> None:
 @pytest.mark.parametrize("change", ["grow", "shrink", "touch"])
 def test_a_file_that_changes_meanwhile_is_not_stable(tmp_path: Path, change: str) -> None:
     path = tmp_path / "file"
-    path.write_bytes(b"x" * 3 * PIECE)
+    path.write_bytes(b"x" * 8 * SMALL)
     seen = bytearray()
 
     def consume(chunk: memoryview) -> None:
@@ -142,7 +142,7 @@ def test_a_file_that_changes_meanwhile_is_not_stable(tmp_path: Path, change: str
             size = path.stat().st_size
             {
                 "grow": lambda: os.truncate(path, size + 1),
-                "shrink": lambda: os.truncate(path, 2 * PIECE),
+                "shrink": lambda: os.truncate(path, 2 * SMALL),
                 "touch": lambda: os.utime(path, ns=(1, 1)),
             }[change]()
         seen.extend(chunk)
