@@ -22,7 +22,7 @@ from pkgrun.store.stretches import Stretch, stretches
 from pkgrun.store.trees import Entry
 
 _WORTH = 4
-_MANY = 1_000
+_MANY = 300
 """So many files in so few stretches make it pay to start processes that write."""
 
 _BATCH = 5_000
@@ -110,18 +110,13 @@ class _Writing(NamedTuple):
         path = self.objects.path(stretch.pack)
         if path is None:
             place[:] = self._read()
-        above = os.fsencode(self.target) + b"/"
-        files = [
-            (
-                above + os.fsencode(blob.item.path),
-                blob.offset - stretch.start,
-                blob.length,
-                0o777 if blob.item.entry.executable else 0o666,
-                bytes.fromhex(blob.digest[7:]),
-            )
-            for blob in stretch.blobs
-        ]
-        return "write", self.size, (path or "", stretch.start), files
+        blobs = stretch.blobs
+        names = os.fsencode("\0".join([blob.item.path for blob in blobs]))
+        spans = [(blob.offset - stretch.start, blob.length) for blob in blobs]
+        executable = bytes([blob.item.entry.executable for blob in blobs])
+        digests = bytes.fromhex("".join([blob.digest[7:] for blob in blobs]))
+        source = path or "", stretch.start
+        return "write", self.size, source, os.fsencode(self.target), names, spans, executable, digests
 
     def _read(self) -> bytes:
         stretch = self.stretch
@@ -171,6 +166,9 @@ def _packed(
 
 
 def _kept(objects: Objects, digest: str, skip: frozenset[str]) -> Iterator[tuple[str, Entry]]:
+    if not skip:
+        yield from trees.walk(objects, digest)
+        return
     left_out: set[str] = set()
     for path, entry in trees.walk(objects, digest):
         if path in skip or path.rpartition("/")[0] in left_out:

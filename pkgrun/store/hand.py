@@ -136,12 +136,20 @@ def _write(
     start: int,
     size: int,
     source: tuple[str, int],
-    files: list[tuple[bytes, int, int, int, bytes]],
+    above: bytes,
+    names: bytes,
+    spans: list[tuple[int, int]],
+    executable: bytes,
+    digests: bytes,
 ) -> tuple[tuple[int, int] | None]:
-    """Make new files: path, where its bytes begin, how many they are, mode, and the digest that they must have.
+    """Make new files below a folder.
 
     Args:
         source: the file from which the bytes come, and from where on; without a path, they are there already.
+        names: the paths of the files, joined.
+        spans: where the bytes of each begin, and how many they are.
+        executable: which are.
+        digests: those that the bytes must have, joined.
 
     Returns:
         Which one failed first, or `SOURCE`, and the error's number, or `OTHER`.
@@ -154,12 +162,13 @@ def _write(
             _fill(place, *source)
         except OSError as error:
             return ((SOURCE, error.errno or errno.EIO),)
-    for index, (path, offset, length, mode, digest) in enumerate(files):
+    above += b"/"
+    for index, (name, (offset, length)) in enumerate(zip(names.split(b"\0"), spans, strict=True)):
         data = place[offset : offset + length]
-        if sha256(data).digest() != digest:
+        if sha256(data).digest() != digests[index * 32 : index * 32 + 32]:
             return ((index, OTHER),)
         try:
-            _write_one(path, data, mode)
+            _write_one(above + name, data, 0o777 if executable[index] else 0o666)
         except OSError as error:
             return ((index, error.errno or OTHER),)
     return (None,)

@@ -355,6 +355,10 @@ class Objects:
         """Which pack a blob lies in; None of one that is an object of its own, or missing."""
         return self._index.find(bytes.fromhex(digest[7:]))
 
+    def places(self, digests: Sequence[bytes]) -> dict[bytes, Place]:
+        """Where those of some blobs lie that a pack holds."""
+        return self._index.find_all(digests)
+
     def path(self, pack: str) -> str | None:
         """Where a pack lies, if it is a file of this machine."""
         if not self._backend.capabilities.paths:

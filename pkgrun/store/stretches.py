@@ -61,8 +61,10 @@ def stretches(
     """
     placed: list[tuple[Place, str, T]] = []
     alone: list[T] = []
-    for digest, size, item in wanted:
-        place = objects.place(digest) if size is None or size < SMALL else None
+    blobs = [(bytes.fromhex(digest[7:]), digest, size, item) for digest, size, item in wanted]
+    places = objects.places([raw for raw, _, size, _ in blobs if size is None or size < SMALL])
+    for raw, digest, size, item in blobs:
+        place = places.get(raw)
         if place is None or size not in (None, place.length):
             alone.append(item)
         else:

@@ -6,12 +6,12 @@ identity of its own.
 
 from __future__ import annotations
 
-import itertools
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, lt
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -163,12 +163,11 @@ def _entry(line: dict[str, Any]) -> Entry:
     name, kind = names.read(line["name"]), line["kind"]
     if not names.is_entry(name):
         raise ValueError(f"{name!r} is no file name")
+    if kind == "file":
+        executable = "executable" in line and _flag(line["executable"])
+        return Entry(name, "file", _checked(line["digest"]), 1, _count(line["size"]), executable)
     if kind == "symlink":
         return Entry(name, "symlink", target=names.read(line["target"]))
-    if kind == "file":
-        return Entry(
-            name, "file", _checked(line["digest"]), 1, _count(line["size"]), _flag(line.get("executable"))
-        )
     if kind == "dir":
         return Entry(
             name, "dir", _checked(line["digest"]), _count(line["files"]), _count(line.get("bytes", 0))
@@ -176,9 +175,11 @@ def _entry(line: dict[str, Any]) -> Entry:
     raise ValueError(f"{kind!r} is no kind of entry")
 
 
+_DIGEST = re.compile("sha256:[0-9a-f]{64}").fullmatch
+
+
 def _checked(digest: str) -> str:
-    value = digest.removeprefix("sha256:")
-    if len(digest) != 71 or len(value) != 64 or value.strip("0123456789abcdef"):
+    if not _DIGEST(digest):
         raise ValueError(f"{digest!r} is no digest")
     return digest
 
@@ -203,8 +204,9 @@ def _flag(value: Any) -> bool:
 
 
 def _check_order(entries: list[Entry], digest: str) -> None:
-    raw = [os.fsencode(entry.name) for entry in entries]
-    if any(a >= b for a, b in itertools.pairwise(raw)):
+    text = [entry.name for entry in entries]
+    raw: Sequence[Any] = text if "".join(text).isascii() else [os.fsencode(name) for name in text]
+    if not all(map(lt, raw, raw[1:])):
         raise _no_node(digest, "its entries are not in order")
 
 
