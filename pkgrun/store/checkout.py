@@ -25,7 +25,7 @@ _WORTH = 4
 _MANY = 300
 """So many files in so few stretches make it pay to start processes that write."""
 
-_BATCH = 5_000
+_BATCH = 1_000
 """Entries that are looked up and written at a time, so that memory does not grow with the tree."""
 
 

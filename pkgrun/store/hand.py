@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _BITS = (1 << 63) - 1
@@ -85,20 +86,20 @@ def _read(
 
     digests = []
     above, called, executable = copy or (b"", b"", b"")
-    targets = [os.path.join(above, name) for name in called.split(b"\0")] if copy else []
+    targets = called.split(b"\0")
     seen = array("q")
     odd = []
+    folder = target = -1
     try:
-        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return bytes(32 * len(sizes)), bytes(40 * len(sizes)), list(range(len(sizes)))
-    try:
+        folder = os.open(directory, _FOLDER)
+        if copy:
+            target = os.open(above, _FOLDER)
         for index, (name, size) in enumerate(zip(names.split(b"\0"), sizes, strict=True)):
             place = view[start : start + size]
             numbers = _read_one(name, size, place, folder)
-            if targets and numbers is not None:
+            if copy and numbers is not None:
                 try:
-                    _write_one(targets[index], place, 0o777 if executable[index] else 0o666)
+                    _write_one(targets[index], place, 0o777 if executable[index] else 0o666, target)
                 except OSError:
                     numbers = None
             if numbers is None:
@@ -107,8 +108,12 @@ def _read(
             digests.append(sha256(place).digest())
             seen.extend(numbers)
             start += size
+    except OSError:  # of a folder: before the first file
+        return bytes(32 * len(sizes)), bytes(40 * len(sizes)), list(range(len(sizes)))
     finally:
-        os.close(folder)
+        for descriptor in (folder, target):
+            if descriptor >= 0:
+                os.close(descriptor)
     return b"".join(digests), seen.tobytes(), odd
 
 
@@ -162,15 +167,25 @@ def _write(
             _fill(place, *source)
         except OSError as error:
             return ((SOURCE, error.errno or errno.EIO),)
-    above += b"/"
-    for index, (name, (offset, length)) in enumerate(zip(names.split(b"\0"), spans, strict=True)):
-        data = place[offset : offset + length]
-        if sha256(data).digest() != digests[index * 32 : index * 32 + 32]:
-            return ((index, OTHER),)
-        try:
-            _write_one(above + name, data, 0o777 if executable[index] else 0o666)
-        except OSError as error:
-            return ((index, error.errno or OTHER),)
+    now, folder = None, -1
+    try:
+        for index, (path, (offset, length)) in enumerate(zip(names.split(b"\0"), spans, strict=True)):
+            data = place[offset : offset + length]
+            if sha256(data).digest() != digests[index * 32 : index * 32 + 32]:
+                return ((index, OTHER),)
+            below, _, name = path.rpartition(b"/")
+            try:
+                if below != now:  # neighbours lie in one folder
+                    if folder >= 0:
+                        os.close(folder)
+                    now, folder = below, -1
+                    folder = os.open(above + b"/" + below, _FOLDER)
+                _write_one(name, data, 0o777 if executable[index] else 0o666, folder)
+            except OSError as error:
+                return ((index, error.errno or OTHER),)
+    finally:
+        if folder >= 0:
+            os.close(folder)
     return (None,)
 
 
@@ -186,13 +201,13 @@ def _fill(place: memoryview, path: str, begin: int) -> None:
         os.close(descriptor)
 
 
-def _write_one(path: bytes, data: memoryview, mode: int) -> None:
-    descriptor = os.open(path, _NEW, mode)
+def _write_one(name: bytes, data: memoryview, mode: int, folder: int) -> None:
+    descriptor = os.open(name, _NEW, mode, dir_fd=folder)
     try:
         while data:
             data = data[os.write(descriptor, data) :]
     except OSError:
-        os.unlink(path)
+        os.unlink(name, dir_fd=folder)
         raise
     finally:
         os.close(descriptor)
@@ -213,7 +228,7 @@ def look(path: str) -> tuple[list[str], list[int], list[tuple[str, int, str]], l
     numbers: list[int] = []
     others: list[tuple[str, int, str]] = []
     folders: list[str] = []
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(path, _FOLDER | os.O_NOFOLLOW)
     try:
         touched = os.fstat(descriptor).st_ctime_ns
         with os.scandir(descriptor) as entries:

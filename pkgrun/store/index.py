@@ -30,6 +30,8 @@ _STEPS = 40
 """What looking into one pack costs, in entries that could have been noted instead."""
 
 _DIRECTORY = 1 << 31
+_LENGTH = _DIRECTORY - 1
+_OFFSET = (1 << 64) - 1
 _FORM = 3
 _TABLES = """
 create table if not exists pack (number integer primary key, name text not null unique, size integer not null);
@@ -86,7 +88,15 @@ class Index:
             asked: Iterable[bytes] = digests
             if not self._unread and self._shelf.empty:
                 asked = self._recent.keys() & digests
-            return {digest: place for digest in asked if (place := self._known(digest)) is not None}
+            found: dict[bytes, Place] = {}
+            for digest in asked:
+                packed = self._recent.get(digest)
+                place = None if packed is None else self._place(packed)
+                if place is None or place.pack not in self._there:  # once a pack
+                    place = self._known(digest)
+                if place is not None:
+                    found[digest] = place
+            return found
 
     def _known(self, digest: bytes, *, directory: bool = False) -> Place | None:
         if self._unread:
@@ -113,12 +123,11 @@ class Index:
             return None
 
     def _place(self, packed: int) -> Place | None:
-        at, length = packed >> 32 & (1 << 64) - 1, packed & _DIRECTORY - 1
-        pack, end = self._names[packed >> 96], self._ends[packed >> 96]
-        if not packs.HEAD <= at <= at + length <= end:
-            self.damaged = packs.damaged(pack)
+        number, at, length = packed >> 96, packed >> 32 & _OFFSET, packed & _LENGTH
+        if at < packs.HEAD or at + length > self._ends[number]:
+            self.damaged = packs.damaged(self._names[number])
             return None
-        return Place(pack, at, length, bool(packed & _DIRECTORY))
+        return Place(self._names[number], at, length, packed & _DIRECTORY != 0)
 
     def _absorb(self) -> None:
         """Note all that was only looked into: for many questions that is quicker."""

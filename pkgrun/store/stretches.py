@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Generic, NamedTuple, TypeVar
 
 from pkgrun.store.index import Place
@@ -89,20 +90,20 @@ def read_all(objects: Objects, digests: Sequence[str]) -> dict[str, bytes]:
 
 
 def _joined(placed: list[tuple[Place, str, T]]) -> Iterator[Stretch[T]]:
-    placed.sort(key=lambda one: one[0])
+    placed.sort(key=_PLACE)
     current: Stretch[T] | None = None
-    for place, digest, item in placed:
-        end = place.offset + place.length
-        if (
-            current is None
-            or current.pack != place.pack
-            or place.offset > current.end + _GAP
-            or end - current.start > LONGEST
-        ):
+    first = last = 0
+    for (pack, offset, length, _), digest, item in placed:
+        end = offset + length
+        if current is None or pack != current.pack or offset > last + _GAP or end - first > LONGEST:
             if current is not None:
                 yield current
-            current = Stretch(place.pack, place.offset, end, [])
-        current.end = max(current.end, end)
-        current.blobs.append(Placed(place.offset, place.length, digest, item))
+            current, first, last = Stretch(pack, offset, end, []), offset, end
+        elif end > last:
+            current.end = last = end
+        current.blobs.append(Placed(offset, length, digest, item))
     if current is not None:
         yield current
+
+
+_PLACE = itemgetter(0)
