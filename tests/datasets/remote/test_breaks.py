@@ -55,8 +55,8 @@ class TestABreak:
         web.files["/f"] = File(LARGE)
         before = len(web.downloads)
         assert content(f"{web.url}/f", copies) == LARGE
-        [asked] = web.downloads[before:]
-        assert transfer.RANGE - come <= _asked(asked) <= transfer.RANGE - kept
+        asked = sum(map(_asked, web.downloads[before:]))  # other ranges may have been a little late, too
+        assert transfer.RANGE - come <= asked <= transfer.RANGE - kept
 
     def test_by_kill_9_loses_no_finished_file_of_a_folder(
         self, bucket: Server, copies: Copies, tmp_path: Path
