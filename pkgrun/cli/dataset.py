@@ -120,9 +120,10 @@ def export(settings: Settings, name: str, out: str) -> None:
 
     The folder must be new or empty. Every byte is verified on its way.
     """
-    from pkgrun.cli import display, pages
+    from pkgrun.cli import display, pages, signals
 
     with display.of(settings, doing="export") as shown:
+        signals.heed()
         record = settings.workspace().datasets.export(name, out, observer=shown)
     settings.done()
     if settings.json:

@@ -89,10 +89,11 @@ def show(settings: Settings, name: str) -> None:
 @pass_settings
 def files(settings: Settings, name: str, out: str | None) -> None:
     """The files of a version: digest, size, path; or with --out the files themselves, the trained model among them."""
-    from pkgrun.cli import pages
+    from pkgrun.cli import pages, signals
 
     workspace = settings.workspace()
     if out is not None:
+        signals.heed()
         pages.exported(workspace.export(name, out), out, settings)
         return
     found = workspace.files(name)

@@ -131,12 +131,13 @@ def results(settings: Settings, run_id: str) -> None:
 @pass_settings
 def artifacts(settings: Settings, run_id: str, out: str | None, snapshot: bool) -> None:
     """What the run left in its artifacts folder: a list, or with --out the files."""
-    from pkgrun.cli import pages
+    from pkgrun.cli import pages, signals
 
     if snapshot and out is None:
         raise click.UsageError("--snapshot needs --out DIR")
     one = settings.workspace().run(run_id)
     if out is not None:
+        signals.heed()
         pages.exported(one.export_snapshot(out) if snapshot else one.export_artifacts(out), out, settings)
         return
     found = one.artifacts()

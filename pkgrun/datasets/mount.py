@@ -45,7 +45,7 @@ Method = Literal["overlay", "reflink", "copy"]
 Wanted = Literal["auto", "overlay", "reflink", "copy"]
 
 Report = Callable[[int, int], None]
-"""Told how many bytes are done and how many there are, from several threads."""
+"""Told how many bytes are done and how many there are, from several threads; what it raises ends the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,10 @@ def mount(
         wanted: how; `auto` is the first way that works.
         no_overlay: says why a folder cannot be under an overlay, None if it can.
         sink: where the bytes go besides, if it is by copy.
+        report: told of each few files, and of each piece of a large one; raises to have it ended.
 
     Raises:
+        Whatever `report` raises.
         DataInvalid, NotFound, PermissionDenied, Temporary: a file cannot be kept, read or written; it is named.
         UsageError: it cannot be done in the way that is wanted.
     """

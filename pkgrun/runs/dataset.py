@@ -58,6 +58,12 @@ class MountedData(Given):
     ) -> None:
         self._source, self._order, self._course = source, order, course
         self._target = os.path.join(at.package, order.plan.pipeline.data)
+
+        def report(done: int, total: int) -> None:
+            if stop.reason is not None:
+                raise Killed("the run was stopped while its dataset was being mounted")
+            course.observe(Progress("data", done, total, "bytes"))
+
         self._mounted = mount(
             source,
             self._target,
@@ -66,7 +72,7 @@ class MountedData(Given):
                 Path(folder), Path(at.scratch), cache=Path(order.cache), python=python
             ),
             sink=sink,
-            report=lambda done, total: course.observe(Progress("data", done, total, "bytes")),
+            report=report,
         )
         if self._mounted.method == "overlay":
             self.overlay = _overlay(source, at, self._target)

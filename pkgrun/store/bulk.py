@@ -25,7 +25,7 @@ WORTH = 1_500
 _FILES = PORTION_FILES + 40_000
 """Of so many there are entries in a pack that is filled by one process."""
 
-_PROCESSES = 3
+_PROCESSES = 2
 """That read at once: each may have two packs in memory."""
 
 Got = Callable[[Portion, bytes, dict[int, int]], object]

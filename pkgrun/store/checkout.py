@@ -8,9 +8,10 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from pkgrun.errors import Damaged, PkgrunError, Temporary
+from pkgrun.errors import Damaged, PkgrunError
 from pkgrun.store import fresh, hand, hands, names, trees
 from pkgrun.store.files import shown
 from pkgrun.store.index import Place
@@ -55,7 +56,7 @@ def checkout(
     first = list(itertools.islice(packed, _WORTH))
     packed = itertools.chain(first, packed)
     if sum(len(stretch.blobs) for stretch in first) >= _MANY and hands.available():
-        _write_apart(objects, packed, target, progress)
+        packed = _write_apart(objects, packed, target, progress)
     # One thread looks up and makes folders while another writes.
     each(lambda stretch: _unpack(objects, stretch, target, progress), packed, threads=FEW, run=1)
     each(
@@ -77,25 +78,34 @@ def _unpack(
 
 def _write_apart(
     objects: Objects, packed: Iterator[Stretch[_File]], target: str, progress: Callable[[int], object]
-) -> None:
-    """Have other processes write.
+) -> Iterator[Stretch[_File]]:
+    """Have other processes write; what is left to be written here, because that did not work out."""
+    begun: dict[int, Stretch[_File]] = {}
 
-    Raises:
-        Temporary: one of them ended early.
-    """
+    def works() -> Iterator[_Writing]:
+        for stretch in packed:
+            begun[id(stretch)] = stretch
+            yield _Writing(objects, stretch, target, progress, begun)
+
     try:
-        hands.do((_Writing(objects, stretch, target, progress) for stretch in packed), room=STRETCH)
-    except hands.Ended as error:
-        raise Temporary(f"a process that wrote below {shown(target)} ended early: {error}") from error
+        hands.do(works(), room=STRETCH)
+    except hands.Ended:
+        for stretch in begun.values():
+            for blob in stretch.blobs:
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(target, blob.item.path))
+        return itertools.chain(list(begun.values()), packed)
+    return iter(())
 
 
 class _Writing(NamedTuple):
-    """One stretch to be written by a hand."""
+    """One stretch to be written by a hand; it leaves `begun` when that is done."""
 
     objects: Objects
     stretch: Stretch[_File]
     target: str
     progress: Callable[[int], object]
+    begun: dict[int, Stretch[_File]]
 
     @property
     def behind(self) -> int:
@@ -115,7 +125,7 @@ class _Writing(NamedTuple):
         spans = [(blob.offset - stretch.start, blob.length) for blob in blobs]
         executable = bytes([blob.item.entry.executable for blob in blobs])
         digests = bytes.fromhex("".join([blob.digest[7:] for blob in blobs]))
-        source = path or "", stretch.start
+        source = os.fsencode(path or ""), stretch.start
         return "write", self.size, source, os.fsencode(self.target), names, spans, executable, digests
 
     def _read(self) -> bytes:
@@ -126,9 +136,10 @@ class _Writing(NamedTuple):
         (failed,) = answer
         if failed is not None:
             index, number = failed
-            if index == hand.SOURCE:
-                self._read()  # which tells what is wrong
-                raise Temporary(f"a pack could not be read: {os.strerror(number)}")
+            if index == hand.SOURCE:  # before it wrote any
+                _unpack(self.objects, self.stretch, self.target, self.progress)
+                del self.begun[id(self.stretch)]
+                return
             blob = self.stretch.blobs[index]
             if number == hand.OTHER:
                 start = at + blob.offset - self.stretch.start
@@ -136,6 +147,7 @@ class _Writing(NamedTuple):
             path = os.path.join(self.target, blob.item.path)
             raise translate(OSError(number, os.strerror(number)), shown(path))
         self.progress(sum(blob.length for blob in self.stretch.blobs))
+        del self.begun[id(self.stretch)]
 
 
 class _File(NamedTuple):

@@ -3,7 +3,8 @@
 A new folder appears at once, by a rename. One that was there, empty, stays the folder that it is, with its mode and also
 where something is mounted or somebody stands in it: the tree is written into a folder in it, and its top entries then
 move up; the folder that they come from goes last, so while it is there all can see that something is missing. What a
-kill leaves is removed by the next export to the same place.
+kill leaves is removed by the next export to the same place, if a mark in it says that it is an export's: never what
+only has such a name, nor a copy of what an export left.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from pkgrun.errors import Conflict, UsageError
+from pkgrun.errors import Conflict, PkgrunError, UsageError
 from pkgrun.store.checkout import checkout
 from pkgrun.store.files import shown
-from pkgrun.store.local import translate
+from pkgrun.store.local import translate, write_all
 from pkgrun.store.objects import Objects
 
 _BESIDE, _INSIDE = "unfinished", "incomplete"
+_MARK, _TREE = "made-by-pkgrun", "tree"
+"""What lies in a folder that an export writes into: who made it, and what is going to be the user's."""
+
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 
 
@@ -51,7 +55,8 @@ def export_tree(
 
     def write(folder: str) -> None:
         if digest is not None:
-            checkout(objects, digest, folder, progress=progress)
+            with _said_of(place, folder):
+                checkout(objects, digest, folder, progress=progress)
 
     try:
         os.makedirs(os.path.dirname(place) or ".", exist_ok=True)
@@ -65,6 +70,18 @@ def export_tree(
         raise _no_folder(place) from error
     except OSError as error:
         raise translate(error, shown(place)) from error
+
+
+@contextmanager
+def _said_of(place: str, folder: str) -> Iterator[None]:
+    """What is said of files in a folder names the place where they would have appeared."""
+    try:
+        yield
+    except PkgrunError as error:
+        message = error.message
+        for inner, outer in ((os.path.join(folder, ""), os.path.join(place, "")), (folder, place)):
+            message = message.replace(shown(inner), shown(outer))
+        raise type(error)(message, hint=error.hint, run_id=error.run_id) from error
 
 
 def _appear(place: str, write: Callable[[str], None]) -> None:
@@ -86,7 +103,7 @@ def _fill(place: str, write: Callable[[str], None]) -> None:
     _check_empty(place)
     with _staged(place, _INSIDE) as folder:
         write(folder)
-        if os.listdir(place) != [os.path.basename(folder)]:
+        if os.listdir(place) != [os.path.basename(os.path.dirname(folder))]:
             raise Conflict(f"{shown(place)} came to hold something else", hint="name a new folder")
         _move_up(folder, place)
 
@@ -106,10 +123,15 @@ def _move_up(folder: str, place: str) -> None:
 def _check_empty(place: str) -> None:
     """Remove what an export into it left that was killed, unless some of it is in place already."""
     names = os.listdir(place)
-    left = [name for name in names if _is_staging(name, _INSIDE)]
+    called_so = [name for name in names if _is_called_so(name, _INSIDE)]
+    left = [name for name in called_so if _is_ours(os.path.join(place, name))]
     if len(left) < len(names):
-        broken = "an export into it was broken off: empty it, or " if left else ""
-        raise Conflict(f"{shown(place)} is not empty", hint=broken + "name a new folder")
+        hint = "name a new folder"
+        if left:
+            hint = f"an export into it was broken off: empty it, or {hint}"
+        elif called_so:
+            hint = f"{called_so[0]} in it is not known to be an export's: take it away, or {hint}"
+        raise Conflict(f"{shown(place)} is not empty", hint=hint)
     _sweep(place, _INSIDE)
     if os.listdir(place):
         raise Conflict(f"another process is exporting into {shown(place)}", hint="name a new folder")
@@ -124,25 +146,21 @@ def _no_folder(place: str) -> Conflict:
 
 @contextmanager
 def _staged(above: str, kind: str) -> Iterator[str]:
-    """A new folder, locked, so that nobody sweeps it; gone in the end, if it was not given another name."""
-    folder, lock = _made(above, kind)
+    """A new folder to write into, in one that is marked, and locked, so that nobody sweeps it; both go in the end."""
+    outer = os.path.join(above, f"pkgrun-export-{os.urandom(8).hex()}.{kind}")
+    os.mkdir(outer)
+    lock = None
     try:
-        yield folder
+        lock = _opened(outer)
+        with suppress(OSError):  # where folders cannot be locked, nothing is ever swept
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        _mark(lock)  # not before: what is marked and free may go
+        inner = os.path.join(outer, _TREE)
+        os.mkdir(inner)
+        yield inner
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
-
-
-def _made(above: str, kind: str) -> tuple[str, int]:
-    while True:
-        folder = os.path.join(above, f"pkgrun-export-{os.urandom(8).hex()}.{kind}")
-        os.mkdir(folder)
-        with suppress(FileNotFoundError):  # a sweeper was quicker
-            lock = _opened(folder)
-            with suppress(OSError):  # where folders cannot be locked, nothing is ever swept
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.path.exists(folder):
-                return folder, lock
+        _discard(outer)
+        if lock is not None:
             os.close(lock)
 
 
@@ -150,14 +168,47 @@ def _opened(folder: str) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-def _is_staging(name: str, kind: str) -> bool:
+def _mark(folder: int) -> None:
+    descriptor = os.open(_MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
+    try:
+        write_all(descriptor, _words(folder, descriptor))
+    finally:
+        os.close(descriptor)
+
+
+def _words(folder: int, mark: int) -> bytes:
+    """What a mark says. With the numbers that only this folder and this mark have, it says nothing of a copy."""
+    numbers = f"{os.fstat(folder).st_ino} {os.fstat(mark).st_ino}"
+    return f"An export that was not finished; the next one to this place removes it.\n{numbers}\n".encode()
+
+
+def _is_called_so(name: str, kind: str) -> bool:
     return re.fullmatch(rf"pkgrun-export-[0-9a-f]{{16}}\.{kind}", name) is not None
 
 
+def _is_ours(path: str) -> bool:
+    """Whether an export made this folder, and nobody has put anything into it since."""
+    try:
+        folder = _opened(path)
+    except OSError:
+        return False
+    try:
+        mark = os.open(_MARK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            words = _words(folder, mark)
+            return os.read(mark, len(words) + 1) == words and {*os.listdir(folder)} <= {_MARK, _TREE}
+        finally:
+            os.close(mark)
+    except OSError:
+        return False
+    finally:
+        os.close(folder)
+
+
 def _sweep(above: str, kind: str) -> None:
-    """Remove what exports left that were killed: nobody holds its lock."""
+    """Remove what exports left that were killed: marked, and nobody holds its lock."""
     with suppress(OSError):  # who may write here need not be allowed to look
-        for name in filter(lambda name: _is_staging(name, kind), os.listdir(above)):
+        for name in filter(lambda name: _is_called_so(name, kind), os.listdir(above)):
             _remove(os.path.join(above, name))
 
 
@@ -166,6 +217,18 @@ def _remove(folder: str) -> None:
         lock = _opened(folder)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+            if _is_ours(folder):
+                _discard(folder)
         finally:
             os.close(lock)
+
+
+def _discard(folder: str) -> None:
+    """The mark stays as long as anything else does, so that the next export knows what it is."""
+    with suppress(OSError):
+        inner = os.path.join(folder, _TREE)
+        shutil.rmtree(inner, ignore_errors=True)
+        if not os.path.lexists(inner):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, _MARK))
+            os.rmdir(folder)

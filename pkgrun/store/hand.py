@@ -26,6 +26,9 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _BITS = (1 << 63) - 1
 _NOTHING = (0,) * 5
+READY = b"pkghand1"
+"""What a hand says first."""
+
 OTHER = -1
 """Instead of an error's number: the bytes are not those that the digest says."""
 
@@ -34,6 +37,7 @@ SOURCE = -1
 
 
 def main() -> None:
+    _write_all(1, READY)
     with mmap.mmap(int(sys.argv[1]), 0) as area, memoryview(area) as view:
         while wanted := receive(0):
             verb, start, *rest = wanted
@@ -41,27 +45,33 @@ def main() -> None:
 
 
 def send(descriptor: int, message: tuple[Any, ...]) -> None:
-    """Write a message, whole."""
+    """Write a message, whole; an empty one is the last."""
     data = marshal.dumps(message)
-    rest = memoryview(len(data).to_bytes(8, "big") + data)
+    _write_all(descriptor, len(data).to_bytes(8, "big") + data)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
 
 def receive(descriptor: int) -> tuple[Any, ...]:
     """A message; nothing at the end of input."""
-    data = _exactly(descriptor, int.from_bytes(_exactly(descriptor, 8), "big"))
+    data = exactly(descriptor, int.from_bytes(exactly(descriptor, 8), "big"))
     message: tuple[Any, ...] = marshal.loads(data) if data else ()  # noqa: S302
     return message
 
 
-def _exactly(descriptor: int, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        piece = os.read(descriptor, size - len(data))
-        if not piece:
-            return b""
-        data += piece
+def exactly(descriptor: int, size: int) -> bytearray:
+    """So many bytes; none if the input ends before."""
+    data = bytearray(size)
+    rest = memoryview(data)
+    while rest:
+        count = os.readv(descriptor, [rest])
+        if not count:
+            return bytearray()
+        rest = rest[count:]
     return data
 
 
@@ -121,14 +131,14 @@ def _read_one(name: bytes, size: int, place: memoryview, folder: int) -> tuple[i
     try:
         descriptor = os.open(name, _READING, dir_fd=folder)
         try:
-            if size and os.readv(descriptor, [place]) != size:
+            if (os.readv(descriptor, [place]) if size else len(os.read(descriptor, 1))) != size:
                 return None
             found = os.fstat(descriptor)
         finally:
             os.close(descriptor)
     except OSError:
         return None
-    if found.st_size != size:
+    if found.st_size != size or not S_ISREG(found.st_mode):
         return None
     numbers = found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_mode
     if min(numbers) < 0 or max(numbers) > _BITS:  # as `scan` notes them
@@ -140,7 +150,7 @@ def _write(
     view: memoryview,
     start: int,
     size: int,
-    source: tuple[str, int],
+    source: tuple[bytes, int],
     above: bytes,
     names: bytes,
     spans: list[tuple[int, int]],
@@ -189,7 +199,7 @@ def _write(
     return (None,)
 
 
-def _fill(place: memoryview, path: str, begin: int) -> None:
+def _fill(place: memoryview, path: bytes, begin: int) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         while place:
@@ -259,17 +269,19 @@ def packed(numbers: list[int]) -> array[int]:
     return fitting if not fitting or min(fitting) >= 0 else array("q", [number & _BITS for number in numbers])
 
 
-def _look(view: memoryview, start: int, root: str) -> tuple[list[tuple[Any, ...]] | None]:
-    """All folders at and below a path, each before those in it: its path below the root, and what `look` says, the numbers
-    as bytes; nothing if the system refuses one.
+def _look(view: memoryview, start: int, root: bytes) -> tuple[list[tuple[Any, ...]] | None]:
+    """All folders at and below a path, each before those in it: its path below the root, and what `look` says, all in the
+    system's bytes, since whoever asked may decode them otherwise; nothing if the system refuses one.
     """
     found: list[tuple[Any, ...]] = []
     waiting = [""]
     try:
         while waiting:
             below = waiting.pop()
-            names, numbers, others, folders, touched = look(root + below)
-            found.append((below, "\0".join(names), packed(numbers).tobytes(), others, folders, touched))
+            names, numbers, others, folders, touched = look(os.fsdecode(root) + below)
+            words = [below, "\0".join(names), "\0".join(folders)]
+            odd = [(os.fsencode(name), kind, os.fsencode(link)) for name, kind, link in others]
+            found.append((*map(os.fsencode, words), packed(numbers).tobytes(), odd, touched))
             waiting += [f"{below}/{name}" for name in folders]
     except OSError:
         return (None,)

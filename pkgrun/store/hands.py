@@ -5,7 +5,9 @@ It owns the processes and the memory shared with them, and knows nothing of what
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -16,6 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from pkgrun.store import hand
+
+_PATIENCE = 10
+"""Seconds that a hand has to start, and to end."""
 
 PROCESSES = min(8, os.cpu_count() or 1)
 
@@ -32,6 +37,7 @@ class Area:
         self._start, self._head = start, head
         self._used, self._left = head, len(view) - head
         self._carrying: threading.Thread | None = None
+        self._carried = False
         self._failure: BaseException | None = None
 
     def place(self, work: Work) -> tuple[int, int] | None:
@@ -45,9 +51,14 @@ class Area:
 
     def hand_over(self, full: Callable[[Area], object]) -> None:
         """Nothing more comes into it: have it looked at, in the background, once."""
-        if self.noted and self._carrying is None:
+        if self.noted and self._carrying is None and not self._carried:
             self._carrying = threading.Thread(target=self._carry, args=(full,), daemon=True)
-            self._carrying.start()
+            try:
+                self._carrying.start()
+            except RuntimeError:  # there are as many as the system allows
+                self._carrying = None
+                self._carry(full)
+                self._carried = True
 
     def _carry(self, full: Callable[[Area], object]) -> None:
         try:
@@ -66,7 +77,7 @@ class Area:
             self._carrying = None
         if self._failure is not None:
             raise self._failure
-        self.noted = []
+        self.noted, self._carried = [], False
         self._used, self._left = self._head, len(self.view) - self._head
 
 
@@ -119,6 +130,7 @@ def do(
     """
     waiting, lock = iter(works), threading.Lock()
     failures: list[BaseException] = []
+    all_hands: list[_Hand] = []
 
     def take() -> Work | None:
         with lock:
@@ -127,17 +139,43 @@ def do(
     def drive() -> None:
         try:
             with _Hand(-(-room // PAGESIZE) * PAGESIZE, head, full) as one:
-                one.work(take)
+                all_hands.append(one)
+                one.work(take, sound=lambda: all(isinstance(failure, Ended) for failure in failures))
         except BaseException as error:
             failures.append(error)
 
     drivers = [threading.Thread(target=drive, daemon=True) for _ in range(min(processes, PROCESSES))]
-    for driver in drivers:
-        driver.start()
-    for driver in drivers:
-        driver.join()
+    started = _started(drivers)
+    try:
+        for driver in started:
+            driver.join()
+    except BaseException as error:  # an interrupt: nothing goes on behind the back of whoever hears of it
+        failures.append(error)
+        for one in all_hands:
+            one.kill()
+        for driver in started:
+            driver.join()
+        raise
     if failures:
         raise next((one for one in failures if not isinstance(one, Ended)), failures[0])
+
+
+def _started(threads: Iterable[threading.Thread]) -> list[threading.Thread]:
+    """Those that could be started.
+
+    Raises:
+        Ended: none.
+    """
+    started: list[threading.Thread] = []
+    for thread in threads:
+        try:
+            thread.start()
+        except RuntimeError as error:  # there are as many as the system allows
+            if not started:
+                raise Ended(errno.EAGAIN, str(error)) from error
+            break
+        started.append(thread)
+    return started
 
 
 class _Asked(NamedTuple):
@@ -150,8 +188,9 @@ class _Hand:
     """One process and two areas: it works on the next thing while what came of the one before is looked at."""
 
     def __init__(self, room: int, head: int, full: Callable[[Area], object]) -> None:
-        memory = os.memfd_create("pkgrun", os.MFD_CLOEXEC)
+        memory = -1
         try:
+            memory = os.memfd_create("pkgrun", os.MFD_CLOEXEC)
             os.ftruncate(memory, 2 * room)
             self._memory = mmap(memory, 2 * room)
             self._process = subprocess.Popen(
@@ -166,22 +205,32 @@ class _Hand:
         except OSError as error:
             raise Ended(error.errno, error.strerror) from error
         finally:
-            os.close(memory)
+            if memory >= 0:
+                os.close(memory)
         self._view = memoryview(self._memory)
         self._areas = [Area(self._view[start : start + room], start, head) for start in (0, room)]
         self._full = full
+        self._ready = False
 
     def __enter__(self) -> _Hand:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if error[0] is not None:
+            self.kill()
+        elif self._process.stdin is not None:
+            # Said, and not only by closing: a process forked meanwhile may hold the other end of the pipe.
+            with suppress(OSError):
+                hand.send(self._process.stdin.fileno(), ())
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with suppress(OSError):
                     stream.close()
-        if error[0] is not None:
-            self._process.kill()
-        self._process.wait()
         for area in self._areas:
             with suppress(BaseException):  # the first failure is told
                 area.reclaim()
@@ -190,8 +239,12 @@ class _Hand:
         with suppress(BufferError):  # somebody kept what is valid no more
             self._memory.close()
 
-    def work(self, take: Callable[[], Work | None]) -> None:
-        """Do work until there is none."""
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    def work(self, take: Callable[[], Work | None], *, sound: Callable[[], bool]) -> None:
+        """Do work until there is none; `sound` says whether what came of some is worth anything although it ended."""
         try:
             asked = self._ask(take())
             while asked is not None:
@@ -201,7 +254,8 @@ class _Hand:
                     asked.area.hand_over(self._full)
                 asked = following
         except Ended:
-            self._hand_over()  # what came of it before is none the worse
+            if sound():
+                self._hand_over()  # what came of it before is none the worse
             raise
         self._hand_over()
 
@@ -232,7 +286,19 @@ class _Hand:
         return _Asked(work, area, at)
 
     def _answer(self) -> tuple[Any, ...]:
-        answer = hand.receive(self._process.stdout.fileno()) if self._process.stdout else ()
+        if self._process.stdout is None:
+            return ()
+        descriptor = self._process.stdout.fileno()
+        if not self._ready:
+            self._greet(descriptor)
+        answer = hand.receive(descriptor)
         if not answer:
             raise Ended("a process that reads or writes files ended early")
         return answer
+
+    def _greet(self, descriptor: int) -> None:
+        """It is what it should be: an application that embeds Python may be called as if it were one, and is none."""
+        there, _, _ = select.select([descriptor], [], [], _PATIENCE)
+        if not there or hand.exactly(descriptor, len(hand.READY)) != hand.READY:
+            raise Ended(f"{sys.executable} does not run {hand.__file__}")
+        self._ready = True

@@ -107,7 +107,7 @@ class LocalUpload:
         self._descriptor = backend.open_new(self._path)
         self._buffer: mmap.mmap | None = None
         self._filled = 0
-        self._direct = False
+        self._direct = self._never = False
         self._writing: threading.Thread | None = None
         self._failure: BaseException | None = None
 
@@ -129,7 +129,11 @@ class LocalUpload:
                 self._writing = threading.Thread(
                     target=self._drain, args=(self._buffer, _DIRECT), daemon=True
                 )
-                self._writing.start()
+                try:
+                    self._writing.start()
+                except RuntimeError:  # there are as many as the system allows
+                    self._writing = None
+                    self._drain(self._buffer, _DIRECT)
                 self._buffer, self._filled = None, 0
 
     def _write_there(self, view: memoryview) -> memoryview:
@@ -143,8 +147,9 @@ class LocalUpload:
                 while written < end:
                     written += os.write(self._descriptor, view[written:end])
             except OSError as error:
-                if error.errno != errno.EINVAL or written:
+                if error.errno != errno.EINVAL:
                     raise
+                self._never = bool(written)  # what follows is at no block's beginning
         return view[written:]
 
     def _wait(self) -> None:
@@ -162,18 +167,20 @@ class LocalUpload:
     def _drain(self, buffer: mmap.mmap, size: int) -> None:
         try:
             with _translated(self._path), memoryview(buffer) as view, view[:size] as some:
+                written = 0
                 try:
-                    write_all(self._descriptor, some)
+                    while written < size:
+                        written += os.write(self._descriptor, some[written:])
                 except OSError as error:
                     if error.errno != errno.EINVAL or not self._direct:
                         raise
                     self._pass_by(False)  # it was allowed, and yet it is not done
-                    write_all(self._descriptor, some)
+                    write_all(self._descriptor, some[written:])
         except BaseException as error:
             self._failure = error
 
     def _pass_by(self, wanted: bool) -> None:
-        if wanted != self._direct:
+        if wanted != self._direct and not (wanted and self._never):
             flags = fcntl.fcntl(self._descriptor, fcntl.F_GETFL)
             with suppress(OSError):  # not every file system can
                 fcntl.fcntl(

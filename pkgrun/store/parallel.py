@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -56,11 +56,28 @@ def each(
     helpers = [
         threading.Thread(target=labour, daemon=True) for _ in range(min(threads, -(-count // run)) - 1)
     ]
-    for helper in helpers:
-        helper.start()
+    started = [helper for helper in helpers if _starts(helper)]
     labour()
-    for helper in helpers:
-        helper.join()
+    _wait_for(started, failures)
     if failures:
         raise failures[0]
     return [result for done in results for result in done]
+
+
+def _wait_for(threads: Sequence[threading.Thread], failures: list[BaseException]) -> None:
+    """Until all have ended, also if it is interrupted, which is a failure that ends them."""
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException as error:
+        failures.append(error)
+        for thread in threads:
+            thread.join()
+
+
+def _starts(thread: threading.Thread) -> bool:
+    try:
+        thread.start()
+    except RuntimeError:  # there are as many as the system allows: the others do its work
+        return False
+    return True

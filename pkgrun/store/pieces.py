@@ -5,6 +5,7 @@ It owns the threads and the memory that this takes; what becomes of a piece is i
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import threading
@@ -87,8 +88,12 @@ class Pieces:
 
     def _start(self, name: str, work: Callable[[], None]) -> None:
         if name not in self._threads:
-            self._threads[name] = threading.Thread(target=work, daemon=True)
-            self._threads[name].start()
+            thread = threading.Thread(target=work, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # there are as many as the system allows
+                raise OSError(errno.EAGAIN, str(error)) from error
+            self._threads[name] = thread
 
     def _read_ahead(self) -> None:
         try:

@@ -244,7 +244,7 @@ def _note(folder: Folder, others: Iterable[tuple[str, int, str]], refused: list[
     """The links; and what cannot be kept, with the reason: it leads out, or is no link."""
     for name, kind, target in others:
         if not mode.S_ISLNK(kind):
-            reason = _SPECIAL.get(mode.S_IFMT(kind), "not a file") + " cannot be kept"
+            reason = _SPECIAL.get(mode.S_IFMT(kind), "what is no file") + " cannot be kept"
         elif names.leaves(folder.below(name).count("/"), target):
             reason = f"a symbolic link that leads out of the folder, to {shown(target)}"
         else:
@@ -277,7 +277,7 @@ class _Looking(NamedTuple):
         return 0
 
     def order(self, place: memoryview) -> tuple[Any, ...]:
-        return "look", self.listing.place(Folder(self.path))
+        return "look", os.fsencode(self.listing.place(Folder(self.path)))
 
     def done(self, answer: tuple[Any, ...], area: hands.Area, at: int) -> None:
         (found,) = answer
@@ -285,14 +285,19 @@ class _Looking(NamedTuple):
             return
         folders: list[Folder] = []
         refused: list[str] = []
-        for below, files, stamps, others, inner, touched in found:
-            folder = Folder(self.path + below, files.split("\0") if files else [], array("q", stamps))
-            folder.folders, folder.touched = inner, touched
-            _note(folder, others, refused)
+        for below, files, inner, stamps, others, touched in found:
+            folder = Folder(self.path + os.fsdecode(below), _split(files), array("q", stamps))
+            folder.folders, folder.touched = _split(inner), touched
+            odd = [(os.fsdecode(name), kind, os.fsdecode(link)) for name, kind, link in others]
+            _note(folder, odd, refused)
             folders.append(folder)
         self.listing.content += folders
         self.listing.refused += refused
         del self.left[self.path]
+
+
+def _split(joined: bytes) -> list[str]:
+    return os.fsdecode(joined).split("\0") if joined else []
 
 
 _SPECIAL = {

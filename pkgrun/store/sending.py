@@ -38,7 +38,12 @@ class Sender:
         thread = threading.Thread(target=self._carry, args=(filled,), daemon=True)
         with self._lock:
             self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # there are as many as the system allows
+            with self._lock:
+                self._threads.discard(thread)
+            self._carry(filled)
         self._check()
 
     def underway(self) -> tuple[Filling, ...]:

@@ -115,7 +115,7 @@ KEEPERS: Sequence[Keeper] = (PKGRUN, DVC, RESTIC, BORG, MLFLOW)
 
 def programs(ground: Ground, keeper: Keeper) -> Path | None:
     """The folder that a keeper's programs are in, or None if it is not there."""
-    if keeper is PKGRUN:
+    if keeper.name == PKGRUN.name:
         return ground.program.parent
     if keeper.venv:
         return next((peer.bin for peer in ground.peers if peer.name == keeper.name), None)

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+import pkgrun
 from pkgrun.datasets import sources
 from pkgrun.datasets.mount import Mounted, Report, Wanted, mount
-from pkgrun.errors import DataInvalid, NotFound, PkgrunError, Temporary, UsageError
+from pkgrun.errors import DataInvalid, Killed, NotFound, PkgrunError, Temporary, UsageError
+from pkgrun.observe import Event, Progress
 from pkgrun.store.checkout import checkout
 from pkgrun.store.intake import Ingested, ingest
 from pkgrun.store.objects import Hashing, Sink, digest_of
@@ -248,6 +251,60 @@ def test_what_is_there_is_never_overwritten(source: Path, tmp_path: Path) -> Non
     with pytest.raises(PkgrunError, match=r"rows\.csv"):
         mounted(source, tmp_path / "data")
     assert (source / "tool").read_bytes() == b"#!/bin/sh"
+
+
+# ---------------------------------------------------------------------- who stops it
+
+
+class Enough(Exception):
+    """Somebody has seen enough."""
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_whoever_is_told_may_end_it(tmp_path: Path, large: bool) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(1 if large else 20_000):
+        (source / str(number)).write_bytes(b"x" * ((64 << 20) if large else 1))
+
+    def report(done: int, total: int) -> None:
+        raise Enough
+
+    with pytest.raises(Enough):
+        mounted(source, tmp_path / "data", wanted="copy", report=report)
+    laid = [entry.stat().st_size for entry in os.scandir(tmp_path / "data")]
+    assert sum(laid) < (48 << 20 if large else 15_000)
+
+
+def test_a_run_that_is_stopped_copies_no_further(tmp_path: Path, cache: Path) -> None:
+    source, package = tmp_path / "source", tmp_path / "package"
+    source.mkdir()
+    package.mkdir()
+    for number in range(6_000):
+        (source / str(number)).write_bytes(b"x")
+    (package / "main.py").write_text("class Main:\n    def predict(self, text): pass\n")
+    (package / "train.py").write_text(
+        "class Main:\n    def train(self, folder): pass\n    def save(self): pass\n"
+    )
+    told: list[int] = []
+    copying, stopped = threading.Event(), threading.Event()
+
+    def observer(event: Event) -> None:
+        if isinstance(event, Progress) and event.label == "data":
+            told.append(event.done)
+            copying.set()
+            stopped.wait(30)
+
+    run = pkgrun.open(tmp_path / "store").train(
+        package, data=source, mount="copy", environment="current", observer=observer
+    )
+    assert copying.wait(30)
+    run.kill()
+    stopped.set()
+    with pytest.raises(Killed, match="stopped while its dataset was being mounted"):
+        run.wait(30)
+    assert run.record().status == "killed"
+    assert max(told) < 6_000
 
 
 # ---------------------------------------------------------------------- what cannot be kept

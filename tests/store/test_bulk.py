@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from pkgrun.errors import Damaged, NotFound, PermissionDenied, Temporary
+from pkgrun.errors import Damaged, DataInvalid, NotFound, PermissionDenied, Temporary
 from pkgrun.store import bulk, hand, hands
 from pkgrun.store.checkout import checkout
 from pkgrun.store.intake import Portion, ingest, portions, take_all
@@ -22,6 +25,7 @@ from pkgrun.store.objects import SMALL, Hashing, Sink, digest_of
 from pkgrun.store.packs import Contents, contents_of
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.scan import Listing, scan
+from tests import folders
 from tests.processes import hands_running, kill_hands, open_folder, powerless
 from tests.store.blobs import DAMAGE
 
@@ -269,6 +273,138 @@ def test_an_error_of_whoever_is_told_ends_it(many: Path) -> None:
     assert not hands_running()
 
 
+def test_an_interrupt_ends_it_and_nothing_goes_on_behind(heavy: Path, store: Store) -> None:
+    def told(portion: Portion, digests: bytes, changed: dict[int, int]) -> None:
+        _thread.interrupt_main()
+
+    with pytest.raises(KeyboardInterrupt):
+        bulk.take(portions(scan(str(heavy))), store.objects, told, progress=lambda size: None)
+    assert not hands_running()
+    assert not [one for one in threading.enumerate() if "drive" in one.name]
+
+
+def test_a_process_that_is_forked_meanwhile_keeps_nobody(many: Path) -> None:
+    """It has all our pipes, and lives on."""
+    children: list[int] = []
+
+    def told() -> None:
+        if not children:
+            child = os.fork()
+            if child == 0:
+                time.sleep(60)
+                os._exit(0)
+            children.append(child)
+
+    began = time.monotonic()
+    try:
+        hands.do(works(many, told), room=8 << 20)
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    assert time.monotonic() - began < 50
+    assert not hands_running()
+
+
+ODD = {
+    "it is not there": None,
+    "it says nothing": "exit 0",
+    "it says something else": "echo once upon a time; cat",
+}
+
+
+@pytest.mark.parametrize("how", ODD)
+def test_an_application_that_is_no_python_is_done_without(
+    many: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """As where Python is embedded."""
+    executable, script = tmp_path / "application", ODD[how]
+    if script is not None:
+        executable.write_text(f"#!/bin/sh\n{script}\n")
+        executable.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(executable))
+    listing = scan(str(many))
+    found, _ = read(listing, store.objects)
+    assert found == expected(listing)
+    tree = ingest(str(many), store.objects).tree
+    store.objects.flush()
+    (tmp_path / "out").mkdir()
+    checkout(store.objects, tree.digest, str(tmp_path / "out"))
+    assert ingest(str(tmp_path / "out"), Hashing()).tree == tree
+
+
+@pytest.mark.parametrize("locale", [{"PYTHONUTF8": "0"}, {"PYTHONUTF8": "1"}])
+def test_names_are_what_they_are_whatever_the_locale(tmp_path: Path, locale: dict[str, str]) -> None:
+    """A hand does not decode names as whoever asks it."""
+    for number in range(80):
+        folder = tmp_path / "source" / f"f\u00fcr {number}"
+        (folder / "l\u00e9er").mkdir(parents=True)
+        (folder / "s\u00f6").symlink_to("\u00e4")
+        for at in range(50):
+            (folder / os.fsdecode(b"\xff\xc3\xa4 %d" % at)).write_bytes(b"%d" % at)
+    program = """
+import sys
+from pkgrun.store.checkout import checkout
+from pkgrun.store.intake import ingest
+from pkgrun.store.objects import Hashing
+from pkgrun.store import bulk, intake, scan
+from pkgrun.store.root import open_store
+source, out, place = sys.argv[1:]
+store = open_store(place, create=True)
+tree = ingest(source, store.objects).tree
+bulk.take(intake.portions(scan.scan(source)), store.objects, lambda *told: None, progress=lambda size: None)
+store.objects.flush()
+checkout(store.objects, tree.digest, out)
+print(tree.digest == ingest(out, Hashing()).tree.digest)
+"""
+    (tmp_path / "out").mkdir()
+    place = [str(tmp_path / name) for name in ("source", "out", "st\u00f6re")]
+    env = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", **locale}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *place],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
+    assert folders.look(os.fsencode(tmp_path / "out")) == folders.look(os.fsencode(tmp_path / "source"))
+
+
+def test_many_folders_below_one_are_looked_at_as_fast_as_they_come(tmp_path: Path) -> None:
+    """A hand's answer is long here; it is taken in one go."""
+    reader, writer = os.pipe()
+    try:
+        data = os.urandom(24 << 20)
+        sender = threading.Thread(target=lambda: hand.send(writer, (data,)))
+        sender.start()
+        began = time.process_time()
+        assert hand.receive(reader) == (data,)
+        sender.join()
+        assert time.process_time() - began < 2
+    finally:
+        for descriptor in (reader, writer):
+            os.close(descriptor)
+
+
+def test_what_hands_that_died_were_to_write_is_written(
+    store: Store, kept: str, many: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    checkout(store.objects, kept, str(tmp_path / "out"), progress=lambda size: kill_hands())
+    assert folders.look(os.fsencode(tmp_path / "out")) == folders.look(os.fsencode(many))
+
+
+def test_a_file_that_became_a_pipe_is_named_though_it_was_empty(many: Path) -> None:
+    listing = scan(str(many))
+    empty = next(path for path in many.rglob("*.txt") if not path.stat().st_size)
+    empty.unlink()
+    os.mkfifo(empty)
+    with pytest.raises(DataInvalid, match=f"{empty.name} is not a regular file"):
+        read(listing)
+
+
 def test_a_hand_ends_with_its_input() -> None:
     memory = os.memfd_create("test")
     os.ftruncate(memory, 4096)
@@ -283,7 +419,7 @@ def test_a_hand_ends_with_its_input() -> None:
         )
     finally:
         os.close(memory)
-    assert (process.returncode, process.stderr) == (0, b"")
+    assert (process.returncode, process.stdout, process.stderr) == (0, hand.READY, b"")
 
 
 # ---------------------------------------------------------------------- and back

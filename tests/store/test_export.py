@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+import pkgrun
 from pkgrun.errors import Conflict, Damaged, UsageError
 from pkgrun.store.export import export_tree
 from pkgrun.store.intake import ingest
 from pkgrun.store.root import Store, open_store
 from tests import folders
 from tests.folders import File, Folder, Link
+from tests.processes import apart
 
 CONTENT: Folder = {
     b"rows.csv": File(b"1,2"),
@@ -121,13 +125,104 @@ def test_the_current_folder_and_one_behind_a_link(
 
 def test_what_came_halfway_into_a_folder_is_pointed_out(store: Store, digest: str, home: Path) -> None:
     """Killed while its entries moved up: nobody knows any more which of them is the user's."""
-    left = home / "out" / f"pkgrun-export-{'0' * 16}.incomplete"
-    left.mkdir(parents=True)
-    (home / "out" / "rows.csv").write_text("1,2")
+    (home / "out").mkdir()
+    killed(stopped_within(store, digest, home / "out"))
+    [left] = (home / "out").iterdir()
+    (left / "tree" / "deep").rename(home / "out" / "deep")
     with pytest.raises(Conflict, match="out is not empty") as caught:
         export_tree(store.objects, digest, str(home / "out"))
     assert "broken off" in str(caught.value.hint)
     assert left.exists()
+
+
+def precious(folder: Path) -> Path:
+    """A user's file in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "f").write_text("precious")
+    return folder / "f"
+
+
+def test_what_only_has_the_name_of_an_unfinished_export_stays(
+    store: Store, digest: str, home: Path, tmp_path: Path
+) -> None:
+    beside = precious(home / f"pkgrun-export-{'0' * 16}.unfinished")
+    export_tree(store.objects, digest, str(home / "new"))
+    inside = precious(home / "out" / f"pkgrun-export-{'1' * 16}.incomplete")
+    with pytest.raises(Conflict, match="out is not empty") as caught:
+        export_tree(store.objects, digest, str(home / "out"))
+    assert inside.parent.name in str(caught.value.hint)
+    assert (beside.read_text(), inside.read_text()) == ("precious", "precious")
+    again = ingest(str(home / "out"), store.objects).tree
+    store.objects.flush()
+    export_tree(store.objects, again.digest, str(home / "copy"))
+    with pytest.raises(Conflict, match="copy is not empty"):
+        export_tree(store.objects, digest, str(home / "copy"))
+    assert look(home / "copy") == look(home / "out")
+
+
+@pytest.mark.parametrize("kind", ["copied", "added"])
+def test_what_an_export_left_is_the_users_once_somebody_took_it_over(
+    store: Store, digest: str, home: Path, kind: str
+) -> None:
+    killed(stopped_within(store, digest, home / "out"))
+    [left] = home.iterdir()
+    if kind == "copied":
+        shutil.copytree(left, home / "copy")
+        shutil.rmtree(left)
+        (home / "copy").rename(left)
+    else:
+        precious(left)
+    before = look(left)
+    export_tree(store.objects, digest, str(home / "out"))
+    assert look(left) == before
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_failure_names_the_place_that_was_asked_for(
+    store: Store, digest: str, home: Path, exists: bool
+) -> None:
+    out = home / "out"
+    if exists:
+        out.mkdir()
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+        export_tree(store.objects, digest, str(out))
+
+    assert apart(full) == ("temporary", f"{out}/large: File too large")
+    assert os.listdir(home) == (["out"] if exists else [])
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a dataset of many files, `m`."""
+    folder = tmp_path_factory.mktemp("many")
+    for number in range(12_000):
+        if number % 1000 == 0:
+            (folder / "source" / f"{number // 1000}").mkdir(parents=True)
+        (folder / "source" / f"{number // 1000}" / f"{number}").write_bytes(b"%d" % number * 100)
+    pkgrun.open(folder / "store").datasets.add("m", folder / "source")
+    return folder / "store"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("exists", [False, True])
+def test_who_stops_an_export_finds_nothing_of_it(
+    many: Path, home: Path, cache: Path, exists: bool, number: signal.Signals
+) -> None:
+    out = home / "out"
+    if exists:
+        out.mkdir()
+    script = Path(sys.executable).parent / "pkgrun"
+    command = [str(script), "--store", str(many), "dataset", "export", "m", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        while not any(home.rglob("pkgrun-export-*/tree/*/*")):
+            assert process.poll() is None
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, said
+    assert os.listdir(home) == (["out"] if exists else [])
+    assert not exists or os.listdir(out) == []
 
 
 @pytest.mark.parametrize("exists", [False, True])
