@@ -179,8 +179,9 @@ def _unstable(testimony: Testimony) -> str:
     changed = testimony.changed
     if not changed:
         return f"the dataset cannot be attested: {testimony.doubt}"
-    count = f"{len(changed)} files of the dataset" if len(changed) > 1 else "a file of the dataset"
-    return f"{count} changed while the code ran on it, {shown(changed[0])} among them"
+    one = "a folder" if changed[0].endswith("/") else "a file"
+    count = f"{len(changed)} files" if len(changed) > 1 else one
+    return f"{count} of the dataset changed while the code ran on it, {shown(changed[0])} among them"
 
 
 def _listed(paths: tuple[str, ...]) -> FileList:

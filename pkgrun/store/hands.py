@@ -298,7 +298,8 @@ class _Hand:
 
     def _greet(self, descriptor: int) -> None:
         """It is what it should be: an application that embeds Python may be called as if it were one, and is none."""
-        there, _, _ = select.select([descriptor], [], [], _PATIENCE)
-        if not there or hand.exactly(descriptor, len(hand.READY)) != hand.READY:
+        waiting = select.poll()  # `select` knows no descriptors beyond 1023
+        waiting.register(descriptor, select.POLLIN)
+        if not waiting.poll(1000 * _PATIENCE) or hand.exactly(descriptor, len(hand.READY)) != hand.READY:
             raise Ended(f"{sys.executable} does not run {hand.__file__}")
         self._ready = True

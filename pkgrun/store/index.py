@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 MANY = 48
-"""Packs that are held in memory; more of them go into the database, and so does one that is far away."""
+"""Packs that are held in memory; more of them go into the database, and so does each that is far away."""
 
 _STEPS = 40
 """What looking into one pack costs, in entries that could have been noted instead."""
@@ -180,15 +180,13 @@ class Index:
             return self._sizes[pack]
         return known if known is not None else self._shelf.size(pack)
 
-    def add(self, pack: str, parts: Iterable[Part]) -> None:
+    def add(self, pack: str, parts: Sequence[Part]) -> None:
         """A pack that has just been published."""
+        end = max((part.offset + part.length for part in parts), default=packs.HEAD)
+        entries = [(digest, at, length | directory << 31) for digest, at, length, directory in parts]
         with self._lock:
             self._there.add(pack)
-            self._note(
-                pack,
-                [(digest, at, length | directory << 31) for digest, at, length, directory in parts],
-                packs.SIZE << 7,
-            )
+            self._note(pack, entries, end)
 
     def refresh(self) -> None:
         """Look which packs there are, and read the indexes of new ones."""

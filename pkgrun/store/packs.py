@@ -18,7 +18,8 @@ from pkgrun.store.backend import Backend
 
 MAGIC = b"pkgpack1"
 SIZE = 32 << 20
-"""Bytes of blobs after which a pack is full. Four are in memory at once: three on their way, and one being filled."""
+"""Bytes of blobs after which a pack is full. Four are in memory at once where one thread fills them (three on their way), and where
+processes do, two for each of these."""
 
 HEAD = len(MAGIC)
 """Bytes before the first blob."""

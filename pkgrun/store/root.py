@@ -113,10 +113,8 @@ def _open_remote(location: str, create: bool) -> tuple[Backend, StoreRecord]:
             f"{location.partition('://')[0]}://…: stores are directories or s3://bucket/prefix",
             hint="many other services speak S3 too: set AWS_ENDPOINT_URL",
         )
-    from pkgrun.store.remote import (
-        TRIALS,
-        RemoteBackend,
-    )  # and with it obstore, which a directory does not need
+    # And with it obstore, which a directory does not need.
+    from pkgrun.store.remote import TRIALS, RemoteBackend
 
     backend = RemoteBackend(location)
     data = _read(backend)

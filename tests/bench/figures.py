@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from .keepers import PKGRUN, Keeper
+from .keepers import Keeper
 from .report import Cell, Goal, Report
 from .timing import Failed, Series, Trial, in_turn
 
@@ -96,7 +96,7 @@ class Table:
             work()
         except Failed as failure:
             self.absent(name, "failed")
-            told = self.report.failures if keeper is PKGRUN else self.report.remarks
+            told = self.report.failures if keeper.ours else self.report.remarks
             told.append(f"{name}: {failure}")
 
     def limit_memory(self, name: str, figure: Figure) -> None:

@@ -46,6 +46,11 @@ class Keeper:
     env: Mapping[str, str] = field(default_factory=dict)
     venv: bool = False
 
+    @property
+    def ours(self) -> bool:
+        """Whether it is pkgrun, with whatever command lines."""
+        return self.name == "pkgrun"
+
 
 PKGRUN = Keeper(
     name="pkgrun",
@@ -115,7 +120,7 @@ KEEPERS: Sequence[Keeper] = (PKGRUN, DVC, RESTIC, BORG, MLFLOW)
 
 def programs(ground: Ground, keeper: Keeper) -> Path | None:
     """The folder that a keeper's programs are in, or None if it is not there."""
-    if keeper.name == PKGRUN.name:
+    if keeper.ours:
         return ground.program.parent
     if keeper.venv:
         return next((peer.bin for peer in ground.peers if peer.name == keeper.name), None)

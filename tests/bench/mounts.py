@@ -57,7 +57,7 @@ def mount(ground: Ground) -> Report:
         if (bin := programs(ground, keeper)) is None:
             table.absent(f"train again, L {keeper.name}", "not installed")
             continue
-        measures = _OURS if keeper is PKGRUN else {f"train again, L {keeper.name}": _reproduced}
+        measures = _OURS if keeper.ours else {f"train again, L {keeper.name}": _reproduced}
         for name, measure in measures.items():
             table.attempt(keeper, name, partial(measure, ground, table, bin, name))
     return table.report

@@ -139,7 +139,7 @@ def _sent(found: _Sent, many: Place, one: Place, server: Server, *, count: bool)
     bound = [_bound(each, server.with_own_bucket()) for each in (many, one)]
     for place, samples in zip(bound, (found.whole, found.startup), strict=True):
         samples.append(timed(place.trial(found.keeper.name, found.keeper.first, place.begin)))
-    if found.keeper.name == PKGRUN.name:
+    if found.keeper.ours:
         found.proof = _proof(bound[0])
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from . import datasets
 from .figures import PROVED, Figure, Table, taken
 from .ground import Ground, environ
-from .keepers import KEEPERS, PKGRUN, Keeper, Place, chosen, programs
+from .keepers import KEEPERS, Keeper, Place, chosen, programs
 from .proof import difference
 from .report import Report
 from .scratch import FEW, Scratch
@@ -81,7 +81,7 @@ def _compare(
     ground: Ground, table: Table, keeper: Keeper, bin: Path, dataset: str, operations: Sequence[str]
 ) -> None:
     source = ground.kept(dataset)
-    ours = keeper is PKGRUN
+    ours = keeper.ours
     rounds = ground.counted(ROUNDS[dataset] if ours else OTHERS)
     size = ground.dataset(dataset)
     # The dataset, its copy, what a keeper makes of it and writes out; of many files, each round leaves its own.
@@ -198,7 +198,7 @@ class Match:
             Failed: pkgrun's copy differs.
         """
         many = self.many
-        ours = many.keeper is PKGRUN
+        ours = many.keeper.ours
         if operation != RESTORE:
             if not ours:
                 return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -304,6 +305,21 @@ def test_a_process_that_is_forked_meanwhile_keeps_nobody(many: Path) -> None:
             os.waitpid(child, 0)
     assert time.monotonic() - began < 50
     assert not hands_running()
+
+
+def test_a_program_with_many_open_files_has_hands_too(many: Path) -> None:
+    """Their pipes have numbers beyond 1023 then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1_100)]
+    try:
+        done: list[None] = []
+        hands.do(works(many, lambda: done.append(None)), room=8 << 20)
+        assert done
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 ODD = {

@@ -22,24 +22,30 @@ from tests.servers import Server, s3
 from tests.worker.trial import until
 
 
+def _killed_and_fetched(
+    web: WebServer, tmp_path: Path, copies: Copies, gate: threading.Event, *, noted: int
+) -> list[Asked]:
+    """What is asked again of a file whose fetching is killed once so many bytes of it are noted."""
+    child = _child(f"{web.url}/f", tmp_path)
+    assert web.begun.wait(30)
+    assert until(lambda: _noted(copies) >= noted, 30)
+    child.kill()
+    child.wait()
+    gate.set()
+    web.files["/f"] = File(LARGE)
+    before = len(web.downloads)
+    assert content(f"{web.url}/f", copies) == LARGE
+    return web.downloads[before:]
+
+
 class TestABreak:
     def test_by_kill_9_loses_no_finished_file_and_no_finished_range(
         self, web: WebServer, tmp_path: Path, copies: Copies
     ) -> None:
         gate = threading.Event()
         web.files["/f"] = File(LARGE, gate=gate, gated=f"-{len(LARGE) - 1}", before=1)
-        child = _child(f"{web.url}/f", tmp_path)
-        assert web.begun.wait(30)
-        assert until(lambda: _noted(copies) >= 4 * transfer.RANGE, 30)
-        child.kill()
-        child.wait()
-        gate.set()
-        web.files["/f"] = File(LARGE)
-        before = len(web.downloads)
-        assert content(f"{web.url}/f", copies) == LARGE
-        assert [asked.range for asked in web.downloads[before:]] == [
-            f"bytes={4 * transfer.RANGE}-{len(LARGE) - 1}"
-        ]
+        again = _killed_and_fetched(web, tmp_path, copies, gate, noted=4 * transfer.RANGE)
+        assert [asked.range for asked in again] == [f"bytes={4 * transfer.RANGE}-{len(LARGE) - 1}"]
 
     def test_by_kill_9_costs_a_range_no_more_than_its_last_piece(
         self, web: WebServer, tmp_path: Path, copies: Copies
@@ -47,15 +53,8 @@ class TestABreak:
         gate, come = threading.Event(), 6 * transfer.PIECE
         web.files["/f"] = File(LARGE, gate=gate, gated=f"-{2 * transfer.RANGE - 1}", before=come)
         kept = come - 2 * transfer.PIECE  # a piece is what comes at once longer
-        child = _child(f"{web.url}/f", tmp_path)
-        assert until(lambda: _noted(copies) >= 3 * transfer.RANGE + 3 + kept, 30)
-        child.kill()
-        child.wait()
-        gate.set()
-        web.files["/f"] = File(LARGE)
-        before = len(web.downloads)
-        assert content(f"{web.url}/f", copies) == LARGE
-        asked = sum(map(_asked, web.downloads[before:]))  # other ranges may have been a little late, too
+        again = _killed_and_fetched(web, tmp_path, copies, gate, noted=3 * transfer.RANGE + 3 + kept)
+        asked = sum(map(_asked, again))  # other ranges may have been a little late, too
         assert transfer.RANGE - come <= asked <= transfer.RANGE - kept
 
     def test_by_kill_9_loses_no_finished_file_of_a_folder(

@@ -13,11 +13,9 @@ from pkgrun.datasets.cache import Copies
 from pkgrun.datasets.remote import transfer
 from pkgrun.errors import NotFound, PermissionDenied, PkgrunError, Temporary
 from pkgrun.observe import Event
+from tests.datasets.remote.certificates import certificate
 from tests.datasets.remote.fetched import LARGE, content, notices
 from tests.datasets.remote.web_server import File, WebServer, web_server
-
-CERTIFICATES = Path(__file__).parent / "certificates"
-"""For `localhost`, each its own authority, with its key; `expired` was good until 2021."""
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_MAX_ATTEMPTS": "1"}
 
@@ -125,7 +123,7 @@ class TestEncryption:
     """In processes of their own: which authorities are trusted is read when they start."""
 
     @pytest.mark.parametrize(
-        ("certificate", "trusted", "host", "said", "hint"),
+        ("kind", "trusted", "host", "said", "hint"),
         [
             ("good", True, "localhost", "fetched", ""),
             ("good", False, "localhost", "is not trusted: self-signed certificate", "SSL_CERT_FILE"),
@@ -135,18 +133,18 @@ class TestEncryption:
         ],
     )
     def test_and_what_is_wrong_with_it(
-        self, tmp_path: Path, certificate: str | None, trusted: bool, host: str, said: str, hint: str
+        self, tmp_path: Path, kind: str | None, trusted: bool, host: str, said: str, hint: str
     ) -> None:
-        with web_server(CERTIFICATES / f"{certificate}.pem" if certificate else None) as web:
+        made = certificate(tmp_path / "certificate.pem", ended=kind == "expired")
+        with web_server(made if kind else None) as web:
             web.files["/f"] = File(b"x")
             url = f"https://{host}:{web.url.rpartition(':')[2]}/f"
-            env = {"SSL_CERT_FILE": str(CERTIFICATES / f"{certificate or 'good'}.pem")} if trusted else {}
-            told = fetched_apart(url, tmp_path, env)
+            told = fetched_apart(url, tmp_path, {"SSL_CERT_FILE": str(made)} if trusted else {})
         assert said in told[0]
         assert hint in told[1]
 
     def test_of_a_bucket(self, tmp_path: Path) -> None:
-        with web_server(CERTIFICATES / "good.pem") as web:
+        with web_server(certificate(tmp_path / "certificate.pem")) as web:
             told = fetched_apart("s3://bucket/f", tmp_path, {**KEYS, "AWS_ENDPOINT_URL": web.url})
         assert "s3://bucket/f: the server's certificate is not trusted: self-signed" in told[0]
         assert "AWS_CA_BUNDLE" in told[1]
