@@ -21,6 +21,7 @@ FIRST, AGAIN, CHANGED, RESTORE = "first", "unchanged", "1 % changed", "restore"
 PERCENT = 1
 ROUNDS: Mapping[str, int] = {"S": 5, "M": 5, "L": 3, "B": 3}
 OTHERS = 3
+_FEW_LARGE = frozenset("SB")
 
 GOALS: Mapping[tuple[str, str], float] = {
     (FIRST, "S"): 2.5,
@@ -37,6 +38,7 @@ GOALS: Mapping[tuple[str, str], float] = {
 _FLOORS = "floors: `cp -r` of the dataset; unchanged, a `find -printf` walk; 1 % changed, a walk and a copy of those"
 _REMARKS = (
     _FLOORS,
+    "dd, durable: the same bytes on the disk, nothing hashed; where that takes longer than a goal, the disk is the limit",
     "the start-up is the same command on a dataset of one file; the goals are for what is more than it",
     "the peak is a bound from above, of any one process; a figure is proved by a restored copy, byte by byte",
 )
@@ -90,6 +92,8 @@ def _compare(
         match = Match.prepared(place, keeper, bin, source)
         if FIRST not in operations:
             match.keep()
+        elif ours and dataset in _FEW_LARGE:
+            table.figure(f"{FIRST}, {dataset} dd, durable", match.durable(rounds), None)
         for operation in operations:
             name = f"{operation}, {dataset} {keeper.name}"
             figure = match.figure(operation, rounds)
@@ -164,6 +168,18 @@ class Match:
         argv = ("cp", "-r", str(source), str(self.copy))
         prepare = partial(self.scratch.park, self.copy)
         return Trial("cp -r", argv, self.scratch.folder, environ(self.scratch.folder), prepare)
+
+    def durable(self, rounds: int) -> Figure:
+        """What the disk alone takes for the bytes, written past the page cache and synced, all files at once."""
+        line = 'mkdir "$1"; for one in "$0"/*; do dd if="$one" of="$1/${one##*/}" bs=4M oflag=direct conv=fsync status=none & done; wait'
+
+        def trial(place: Place) -> Trial:
+            target = place.folder / "durable"
+            argv = ("sh", "-ec", line, str(place.tree), str(target))
+            prepare = partial(self.scratch.park, target)
+            return Trial("dd", argv, place.folder, environ(self.scratch.folder), prepare)
+
+        return taken(trial(self.many), trial(self.one), self.copying(self.many.tree), rounds)
 
     def walking(self) -> Trial:
         """The floor: look at every file, as `find` does it."""

@@ -31,6 +31,6 @@ def test_every_benchmark_runs_and_tells_what_it_found(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
     assert "left out, as not there: dvc, metaflow, mlflow" in done.stdout
     reports = json.loads(found.read_text())["reports"]
-    assert [len(report["rows"]) for report in reports] == [5, 3, 6, 2, 4, 7, 2, 3]
+    assert [len(report["rows"]) for report in reports] == [5, 3, 6, 2, 4, 8, 2, 3]
     assert all(report["samples"] for report in reports)
     assert list(tmp_path.iterdir()) == [found], "the benchmarks left something behind"

@@ -188,6 +188,8 @@ def test_each_operation_is_measured_and_proved(tmp_path: Path) -> None:
     ground = _ground(tmp_path)
     measured = [work(ground) for work in (snapshots.snapshot, snapshots.restore, snapshots.large)]
     rows = {str(row[0]): row[-1] for report in measured for row in report.rows}
+    disk = [rows.pop(f"first, {dataset} dd, durable") for dataset in ("S", "B")]
+    assert disk == [None, None]  # it copies, and keeps nothing that could be proved
     assert rows == dict.fromkeys(rows, figures.PROVED)
     assert len(rows) == 7 + 2 + 3
     assert not [failure for report in measured for failure in report.failures]
