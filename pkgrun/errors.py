@@ -152,7 +152,7 @@ class Killed(RunFailed):
 
 
 class RunLost(RunFailed):
-    """The supervisor of the run died before it could decide."""
+    """The supervisor of the run died before it could decide, or was taken for dead."""
 
     kind = "lost"
     exit_code = 75

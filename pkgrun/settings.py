@@ -50,12 +50,20 @@ def cache_limit(given: str | None = None) -> int:
     found = given or os.environ.get("PKGRUN_CACHE_SIZE") or _configured("cache_size")
     if not found:
         return DEFAULT_CACHE_LIMIT
-    size = _SIZE.fullmatch(found.strip())
+    size = size_of(found)
     if size is None:
         raise UsageError(
             f"{found!r} is no size for cache_size (PKGRUN_CACHE_SIZE)",
             hint="write 20GB, 1.5TB, 500MB, 64MiB or bytes",
         )
+    return size
+
+
+def size_of(text: str) -> int | None:
+    """Bytes of `20GB`, `1.5TB`, `64MiB`, `500`; None of what is no size."""
+    size = _SIZE.fullmatch(text.strip())
+    if size is None:
+        return None
     number, unit, binary = size.groups()
     return int(float(number) * (1024 if binary else 1000) ** " kmgt".index((unit or " ").lower()))
 
@@ -97,6 +105,8 @@ def _table(file: str, path: tuple[str, ...]) -> dict[str, str] | None:
         table: Any = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is not TOML: {error}") from error
+    except RecursionError:
+        raise UsageError(f"{file} is not read: its arrays or tables are too deep") from None
     for part in path:
         table = table.get(part)
         if table is None:

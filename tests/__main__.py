@@ -26,7 +26,8 @@ def steps(*, fast: bool, install: bool) -> dict[str, list[str]]:
         "lint": [*python, "ruff", "check", "."],
         "types": [*python, "mypy"],
         "layers": [str(SCRIPTS / "lint-imports")],
-        "tests": [*python, "pytest", *(["-m", "not slow"] if fast else [])],
+        # Two processes: most tests wait for what they started. A file's tests share what they set up.
+        "tests": [*python, "pytest", "-n", "2", "--dist", "loadfile", *(["-m", "not slow"] if fast else [])],
     }
 
 

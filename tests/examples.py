@@ -44,6 +44,7 @@ from pkgrun.records import (
     VersionRecord,
     Written,
 )
+from pkgrun.records.collecting import Doomed, Removal, Sentence, Underway, Verdict
 from pkgrun.records.nodes import FileEntry, FolderEntry, LinkEntry, TreeNode
 
 RUN = "01939c1e-51a0-7abc-8def-0123456789ab"
@@ -203,4 +204,13 @@ FULL: dict[str, Record] = {
             outputs={"version": "1.1", "score": 0.5, "train_data": None},
         ),
     ),
+    "removal": Removal(package="churn", version=Version(1, 1), created=NOW, by=BY, reason="too large"),
+    "sentence": Sentence(
+        id=RUN,
+        created=NOW,
+        by=BY,
+        objects=(Doomed(key=f"packs/{'0' * 64}.pack", bytes=7, reason="nothing refers to it"),),
+    ),
+    "underway": Underway(id=RUN, runs=(RUN,)),
+    "verdict": Verdict(id=RUN, kept=(0, 3)),
 }

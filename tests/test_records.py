@@ -310,7 +310,7 @@ def test_a_list_of_many_files_is_cut() -> None:
 def test_what_is_final() -> None:
     run = examples.FULL["run"]
     assert run.final  # type: ignore[attr-defined]
-    open_states: tuple[Status, ...] = ("scheduled", "packaging", "queued", "running")
+    open_states: tuple[Status, ...] = ("scheduled", "packaging", "queued", "running", "silent")
     for status in open_states:
         assert status not in FINAL
 

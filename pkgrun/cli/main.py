@@ -10,15 +10,16 @@ from importlib import import_module
 
 import click
 
-from pkgrun.cli import text
+from pkgrun.cli import signals, text
 from pkgrun.cli.options import EXIT_CODES, Settings, common
 
 _COMMANDS = {
     "train": ("pkgrun.cli.train", "Train a package version into the next one."),
-    "package": ("pkgrun.cli.package", "Import packages, look at them and their versions."),
+    "package": ("pkgrun.cli.package", "Import packages, look at them and their versions, remove versions."),
     "dataset": ("pkgrun.cli.dataset", "Keep datasets by name, compare them, take them out again."),
     "run": ("pkgrun.cli.run", "Look at runs, their logs, results and artifacts."),
-    "store": ("pkgrun.cli.store", "Copy a store, or one package of it, into another."),
+    "store": ("pkgrun.cli.store", "Copy a store, check and repair it, free what it does not need."),
+    "doctor": ("pkgrun.cli.doctor", "Look whether this machine and the store are fit for training."),
     "completion": ("pkgrun.cli.completion", "Print the completion script of a shell."),
 }
 
@@ -61,6 +62,7 @@ def _version(ctx: click.Context, wanted: bool) -> None:
 
 def main() -> None:
     """The console script."""
+    signals.disregard()
     # What starting up makes stays: looking through it for rubbish takes 10 ms. `Settings.workspace` turns it on.
     gc.disable()
     # Plugins of pydantic would be looked for in every installed distribution: 20 ms, for none that matters here.

@@ -1,20 +1,26 @@
-"""`pkgrun package`: packages go in, and are looked at."""
+"""`pkgrun package`: packages go in, are looked at, and versions of them are given up."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from pkgrun.cli import text
+from pkgrun.cli import keeping, text
 from pkgrun.cli.options import Command, Settings, common, pairs, pass_settings
 from pkgrun.cli.shell import complete_package
+
+if TYPE_CHECKING:
+    from pkgrun.cli.package_pages import Line
+    from pkgrun.workspace import Workspace
 
 
 @click.group()
 @common
 def package() -> None:
-    """Import packages, look at them and their versions."""
+    """Import packages, look at them and their versions, remove versions."""
 
 
 @package.command(cls=Command)
@@ -27,8 +33,9 @@ def add(
     settings: Settings, folder: str, name: str | None, description: str | None, tag: tuple[str, ...]
 ) -> None:
     """Import a folder as the next major version, unless a version has its content already."""
-    from pkgrun.cli import display, pages
+    from pkgrun.cli import display, pages, signals
 
+    signals.heed()
     imported = settings.workspace(create=Path(folder).expanduser().is_dir()).add(
         folder, name=name, description=description, tags=pairs(tag, "--tag"), observer=display.of(settings)
     )
@@ -49,17 +56,20 @@ def list_(settings: Settings) -> None:
     from pkgrun.cli import package_pages
 
     workspace = settings.workspace()
-    found = [(workspace.version(name), count) for name, count in workspace.packages().items()]
+    found = [_line(workspace, name, count) for name, count in workspace.packages().items()]
     if settings.json:
-        listed = [
-            {"package": newest.package, "newest": str(newest.version), "versions": count}
-            for newest, count in found
-        ]
-        text.emit({"packages": listed})
+        text.emit({"packages": [line.document() for line in found]})
     elif found:
         package_pages.listing(found)
     else:
         text.say("no packages yet; `pkgrun package add FOLDER` imports one", settings)
+
+
+def _line(workspace: Workspace, name: str, count: int) -> Line:
+    from pkgrun.cli.package_pages import Line
+
+    removed = len(workspace.removals(name))
+    return Line(name, workspace.version(name) if removed < count else None, count, removed)
 
 
 @package.command(cls=Command)
@@ -71,14 +81,22 @@ def show(settings: Settings, name: str) -> None:
 
     workspace = settings.workspace()
     if "@" in name:
-        record = workspace.version(name)
-        text.emit(pages.dump(record)) if settings.json else package_pages.version(record)
+        record = workspace.version(name, removed=True)
+        removal = workspace.removals(record.package).get(record.version)
+        if settings.json:
+            text.emit(pages.dump(record) | {"removed": pages.removal(removal)})
+        else:
+            package_pages.version(record, removal)
         return
-    records = workspace.versions(name)
+    records, removals = workspace.versions(name), workspace.removals(name)
     if settings.json:
-        text.emit({"package": name, "versions": [pages.dump(record) for record in records]})
+        listed = [
+            pages.dump(record) | {"removed": pages.removal(removals.get(record.version))}
+            for record in records
+        ]
+        text.emit({"package": name, "versions": listed})
     else:
-        package_pages.family(records)
+        package_pages.family(records, removals)
 
 
 @package.command(cls=Command)
@@ -122,3 +140,85 @@ def check(settings: Settings, path: str, name: str | None) -> None:
         click.echo(f"serving: {'yes' if report.servable else 'no'}")
     if not report.usable:
         raise text.Shown(4)
+
+
+@package.command(cls=Command)
+@click.argument("name", metavar="NAME@V", shell_complete=complete_package)
+@click.option("--reason", metavar="TEXT", help="Kept with the record.")
+@click.option("--force", is_flag=True, help="Also if other versions came from it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_settings
+def remove(settings: Settings, name: str, reason: str | None, force: bool, yes: bool) -> None:
+    """Give up the content of a version, with the artifacts and the snapshot of the run that made it.
+
+    Its record, its log and its number stay; the number is never given again. `pkgrun store gc` frees the space. A version
+    that others came from is kept unless told, one that a run is starting from always.
+    """
+    workspace = settings.workspace()
+    if not yes and not _agreed(workspace, name, force=force):
+        text.say("nothing was removed", settings)
+        raise click.Abort
+    done = workspace.remove(name, reason=reason, force=force)
+    settings.done()
+    if settings.json:
+        text.emit(keeping.removed(done))
+    else:
+        click.echo(f"{done.record.package} {done.record.version}")
+    if not done.new:
+        from pkgrun.cli import pages
+
+        text.say(f"removed already, {pages.removal_line(done.removal)}", settings)
+        return
+    text.say("removed; `pkgrun store gc` frees the space", settings)
+    for remark in keeping.late(done):
+        text.say(remark, settings)
+
+
+def _agreed(workspace: Workspace, name: str, *, force: bool) -> bool:
+    """Show what would be lost, and ask; one that was removed already needs no asking."""
+    from pkgrun.cli import package_pages
+
+    record = workspace.version(name, removed=True)
+    if record.version in workspace.removals(record.package):
+        return True
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(f"removing {name} needs --yes where nobody can be asked")
+    package_pages.loss(workspace.retention.loss(name, force=force))
+    return click.confirm("Remove it?", err=True)
+
+
+@package.command(cls=Command)
+@click.argument("name", required=False, shell_complete=complete_package)
+@keeping.rule
+@click.option("--yes", is_flag=True, help="Remove them; without it the plan is shown.")
+@pass_settings
+def prune(
+    settings: Settings,
+    name: str | None,
+    keep_last: int | None,
+    keep_within: float | None,
+    force: bool,
+    yes: bool,
+) -> None:
+    """Remove the versions of a package, or of all, that a rule does not keep; without --yes say which.
+
+    What either option keeps is kept. So are, always, the newest of each major and what a run is starting from; and, but for
+    --force, what kept versions came from.
+    """
+    retention = settings.workspace().retention
+    if yes:
+        done = retention.prune(name, keep_last=keep_last, keep_within=keep_within, force=force)
+        verdicts, removed = list(done.verdicts), done.removed
+    else:
+        verdicts = retention.plan(name, keep_last=keep_last, keep_within=keep_within, force=force)
+        removed = ()
+    settings.done()
+    if settings.json:
+        text.emit({"plan": keeping.documents(verdicts), "removed": [keeping.removed(one) for one in removed]})
+    elif verdicts:
+        keeping.table(verdicts)
+    remarks = keeping.done(removed) if yes else keeping.remarks(verdicts)
+    if any(verdict.kept is None for verdict in verdicts) and not yes:
+        remarks.append("nothing was done; --yes does it")
+    for remark in remarks:
+        text.say(remark, settings)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pkgrun.cli.options import Settings
     from pkgrun.records import FileList, Git, Record, Tree
+    from pkgrun.records.collecting import Removal
     from pkgrun.store.trees import Entry
 
 CHANGED, ADDED, REMOVED = ("~", "yellow"), ("+", "green"), ("-", "red")
@@ -54,6 +55,25 @@ def console(*, stderr: bool = False) -> Console:
 def dump(record: Record) -> dict[str, Any]:
     """A record as JSON holds it."""
     return record.model_dump(mode="json")
+
+
+def removal(removal: Removal | None) -> dict[str, Any] | None:
+    """That a version was removed, as JSON has it beside the version's record."""
+    return removal.model_dump(mode="json", include={"created", "by", "reason"}) if removal else None
+
+
+def removal_line(removal: Removal) -> str:
+    """The same on one line, for people."""
+    why = f": {text.line(removal.reason)}" if removal.reason else ""
+    return f"{text.age(removal.created)} by {text.line(removal.by.user)}{why}"
+
+
+def removal_rows(removal: Removal, what: str = "removed") -> Iterable[tuple[str, str]]:
+    """When a version was removed, by whom and why."""
+    by = f"{removal.by.user} on {removal.by.host}"
+    yield what, f"{text.moment(removal.created)} by {text.line(by)}"
+    if removal.reason:
+        yield "", text.plain(removal.reason)
 
 
 def tree(tree: Tree) -> str:

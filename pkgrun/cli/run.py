@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING
 import click
 
 from pkgrun.cli import text
+from pkgrun.cli.durations import seconds
 from pkgrun.cli.options import Command, Settings, common, pass_settings
 from pkgrun.cli.shell import complete_run
 
 if TYPE_CHECKING:
+    from pkgrun.records import RunRecord
+    from pkgrun.runs.handle import Run
     from pkgrun.workspace import Workspace
+
+PATIENCE = 30.0
+"""Seconds that the end of a killed run is waited for: its code has ten of them to tidy up."""
 
 
 @click.group()
 @common
 def run() -> None:
-    """Look at runs, their logs, results and artifacts. An ID may be cut to what tells it from others."""
+    """Look at runs, their logs, results and artifacts, and end them. An ID may be cut to what tells it from others."""
 
 
 @run.command("list", cls=Command)
@@ -63,14 +69,15 @@ def _named(known: Iterable[str], *, one: str, none: str) -> str:
 @pass_settings
 def show(settings: Settings, run_id: str) -> None:
     """Everything about a run on one page."""
-    from pkgrun.cli import run_pages
+    from pkgrun.cli import pages, run_pages
 
     workspace = settings.workspace()
     found = workspace.run(run_id)
+    record, removal = found.record(), found.removal()
     if settings.json:
-        text.emit(run_pages.document(found.record(), workspace.url))
+        text.emit(run_pages.document(record, workspace.url) | {"removed": pages.removal(removal)})
     else:
-        run_pages.run(found.record(), found.log(), workspace.url)
+        run_pages.run(record, found.log(), workspace.url, removal)
 
 
 @run.command(cls=Command)
@@ -150,3 +157,85 @@ def artifacts(settings: Settings, run_id: str, out: str | None, snapshot: bool) 
         click.echo(
             f"{text.size(entry.bytes):>9}  {text.line(text.shown(path))}{'/' if entry.kind == 'dir' else ''}"
         )
+
+
+@run.command(cls=Command)
+@click.argument("run_ids", metavar="ID...", nargs=-1, required=True, shell_complete=complete_run)
+@click.option("--no-wait", is_flag=True, help="Only ask for it; do not wait for the end.")
+@pass_settings
+def kill(settings: Settings, run_ids: tuple[str, ...], no_wait: bool) -> None:
+    """Stop runs, on whatever machine they are, and say how they ended.
+
+    The package's code is asked to end, and ended after ten seconds. The end is waited for, up to 30 s; 75 is the exit
+    code if it has not come by then. A run that has ended already stays as it is, which is no error. One that gives no
+    sign of life is only asked to; `pkgrun run recover` gives it up.
+    """
+    from pkgrun.cli import run_pages
+
+    workspace = settings.workspace()
+    found = [
+        workspace.run(run_id) for run_id in dict.fromkeys(run_ids)
+    ]  # before any is stopped: one may be a typo
+    before = [one.record() for one in found]
+    for one, record in zip(found, before, strict=True):
+        if not record.final:
+            one.kill()
+    ends = [
+        record if no_wait or record.status == "silent" else _end(one)
+        for one, record in zip(found, before, strict=True)
+    ]
+    settings.done()
+    if settings.json:
+        text.emit({"runs": [run_pages.document(record, workspace.url) for record in ends]})
+    for was, record in zip(before, ends, strict=True):
+        if not settings.json:
+            click.echo(f"{record.run} {record.status}")
+        text.say(run_pages.killed(was, record, waited=not no_wait), settings)
+    if not no_wait and not all(record.final for record in ends):
+        raise text.Shown(75)
+
+
+def _end(one: Run) -> RunRecord:
+    """How it ended; or how it stands, if it does not end."""
+    from pkgrun.errors import Temporary
+
+    try:
+        return one.ended(PATIENCE)
+    except Temporary:
+        return one.record()
+
+
+@run.command(cls=Command)
+@click.option(
+    "--silent-for",
+    metavar="DURATION",
+    callback=seconds,
+    default="15m",
+    show_default=True,
+    help="How long without a sign of life is for ever; one comes every 10 s. Such as 90s, 15m, 2h.",
+)
+@pass_settings
+def recover(settings: Settings, silent_for: float) -> None:
+    """Bring to its end what nobody carries on any more, and say what was done.
+
+    What was decided is carried out: the version gets its number, the run its results. A run whose supervisor has died on
+    this machine, or has given no sign of life for so long by the store's clock, is lost; it can make no version after that,
+    also if it comes back. Runs that go on are left alone. Anybody may do this at any time.
+    """
+    from pkgrun.cli import run_pages
+
+    workspace = settings.workspace()
+    found = workspace.recover(silent_for=silent_for)
+    settings.done()
+    if settings.json:
+        text.emit(run_pages.recovery_document(found, workspace.url))
+    elif found.done:
+        run_pages.recovered(found.done)
+    else:
+        text.say("nothing to recover", settings)
+    if found.open:
+        text.say(f"{text.plural(len(found.open), 'operation')} still going on, left alone", settings)
+    for one in found.failed:
+        text.tell(f"error: {text.plain(one.error.message)}, of the run {one.run}")
+    if found.failed:
+        raise text.Shown(found.failed[0].error.exit_code)

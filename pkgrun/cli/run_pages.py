@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ from pkgrun.runs.results import results
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pkgrun.records import Changes, Copied, CopyRequest, Data, Facts, RunRecord, Written
+    from pkgrun.records import Changes, Confined, Copied, CopyRequest, Data, Facts, RunRecord, Written
+    from pkgrun.records.collecting import Removal
+    from pkgrun.runs.reaper import Recovered, Recovery
 
 STYLES = {
     "successful": ("●", "green"),
@@ -30,6 +32,7 @@ STYLES = {
     "packaging": ("▶", "cyan"),
     "queued": ("…", "cyan"),
     "scheduled": ("…", "cyan"),
+    "silent": ("?", "yellow"),
 }
 
 _ENDS = {"killed": "was stopped", "timed-out": "ran out of time", "lost": "was lost"}
@@ -137,10 +140,12 @@ def _last(log: Iterable[Event], count: int) -> list[Log]:
     return list(deque((event for event in log if isinstance(event, Log)), maxlen=count))
 
 
-def run(record: RunRecord, log: Iterable[Event], store: str) -> None:
-    """Everything about a run on one page."""
+def run(record: RunRecord, log: Iterable[Event], store: str, removal: Removal | None = None) -> None:
+    """Everything about a run on one page; `removal`: of the version that it made."""
     page = pages.console()
     _headline(page, record)
+    if removal:
+        pages.table(page, pages.removal_rows(removal, "its version was removed"))
     pages.table(page, _run_rows(record, store))
     if record.facts:
         _phases(page, record.facts)
@@ -179,6 +184,8 @@ def _run_rows(record: RunRecord, store: str) -> Iterable[tuple[str, str]]:
         yield "took", _took(facts)
     elif record.phase:
         yield "phase", record.phase
+    if record.heard:
+        yield "last heard", f"{text.moment(record.heard)} ({text.age(record.heard)})"
     if request:
         yield from _request_rows(record)
     if record.source:
@@ -231,9 +238,21 @@ def _facts_rows(facts: Facts) -> Iterable[tuple[str, str]]:
     if facts.environment:
         one = facts.environment
         yield "environment", f"Python {one.python} on {one.platform}, {one.mode}, lock {one.lock.digest[:19]}"
+    if facts.confined:
+        yield "held by", _held_by(facts.confined)
     if facts.usage:
         peak = text.size(facts.usage.peak_memory_bytes)
         yield "used", f"{facts.usage.cpu_seconds:.2f} s of processor time, {peak} of memory at the peak"
+
+
+def _held_by(confined: Confined) -> str:
+    means = (
+        ("memory", confined.memory),
+        ("processors", confined.cpus),
+        ("storage", confined.storage),
+    )
+    held = [f"{what} by {how}" for what, how in means if how]
+    return ", ".join([f"sandbox {confined.sandbox}", *held])
 
 
 def _doubt(data: Data) -> str:
@@ -277,6 +296,57 @@ def _data(page: Console, data: Data) -> None:
         pages.signed(page, pages.CHANGED, written.changed)
         pages.signed(page, pages.ADDED, written.added)
         pages.signed(page, pages.REMOVED, written.removed)
+
+
+def killed(was: RunRecord, now: RunRecord, *, waited: bool) -> str:
+    """What became of the wish that a run end."""
+    name = f"the run {now.run[:13]}"
+    if was.final:
+        return f"{name} had ended before: {_how(was)}"
+    if now.final:
+        return f"{name} has ended: {_how(now)}"
+    if now.status == "silent" and now.heard:
+        return (
+            f"{name} on {now.by.host} has given no sign of life since {text.moment(now.heard)}; it ends if it comes back"
+            "\nhint: `pkgrun run recover` gives it up"
+        )
+    if not waited:
+        return f"{name} was asked to end"
+    return f"{name} has not ended yet; it was asked to, and ends as soon as its supervisor sees it"
+
+
+def _how(record: RunRecord) -> str:
+    said = _ENDS.get(record.status, record.status)
+    return f"{said}, {record.error.message}" if record.error else said
+
+
+def recovery_document(found: Recovery, store: str) -> dict[str, Any]:
+    """What was recovered, as JSON."""
+    failed = [
+        {
+            "run_id": one.run,
+            "error": {"kind": one.error.kind, "message": one.error.message, "hint": one.error.hint},
+        }
+        for one in found.failed
+    ]
+    done = [{"done": one.done, **document(one.record, store)} for one in found.done]
+    return {"recovered": done, "open": list(found.open), "failed": failed}
+
+
+def recovered(done: Sequence[Recovered]) -> None:
+    """What was recovered, as a table."""
+    rows = [(one.record.run[:13], one.record.kind, one.record.subject, text.line(_done(one))) for one in done]
+    pages.columns(pages.console(), ("run", "type", "name", "what was done"), rows)
+
+
+def _done(one: Recovered) -> str:
+    record = one.record
+    if one.done == "rewritten":
+        return "its results were written again"
+    if one.done == "given-up" or record.error:
+        return f"{record.status}: {record.error.message if record.error else ''}"
+    number = record.version or record.number
+    return f"carried out: {record.subject} {number}" if number else "carried out"
 
 
 def _counts(written: Written) -> str:

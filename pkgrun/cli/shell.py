@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 
 
 def complete_package(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Package names; after `@` the versions."""
+    """Package names; after `@` the versions that were not removed."""
     from pkgrun.errors import PkgrunError
 
     try:
         workspace = ctx.find_root().ensure_object(Settings).workspace()
         name, at, _ = incomplete.partition("@")
         if at:
-            known = [f"{name}@{record.version}" for record in workspace.versions(name)]
+            removed = workspace.removals(name)
+            versions = (record.version for record in workspace.versions(name))
+            known = [f"{name}@{version}" for version in versions if version not in removed]
         else:
             known = list(workspace.packages())
     except PkgrunError:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pkgrun.cli import text
+from pkgrun.cli import store_check, store_gc, text
 from pkgrun.cli.options import Command, Settings, common, pass_settings
 
 if TYPE_CHECKING:
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 @click.group()
 @common
 def store() -> None:
-    """Copy a store, or one package of it, into another."""
+    """Copy a store, or one package of it, into another; free what it does not need; check and repair it."""
+
+
+store.add_command(store_gc.collect)
+store.add_command(store_check.check)
+store.add_command(store_check.repair)
 
 
 @store.command(cls=Command)
@@ -69,6 +74,8 @@ def _remarks(copied: Copied) -> list[str]:
         said = ["nothing to copy: all of it is there"]
     else:
         said = [f"{text.plural(copied.files, 'file')} sent, {text.size(copied.bytes)}, all verified"]
+    if copied.removals:
+        said.append(f"{text.plural(copied.removals, 'version')} marked as removed, as in the source")
     if copied.open:
         said.append(f"{text.plural(copied.open, 'run')} left out, still going on; copy again when done")
     return said

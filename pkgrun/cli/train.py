@@ -48,6 +48,31 @@ if TYPE_CHECKING:
 )
 @click.option("--gpu", is_flag=True, help="Let the code see this machine's accelerators.")
 @click.option("--timeout", metavar="SECONDS", type=float, help="How long the package's code may take.")
+@click.option(
+    "--sandbox",
+    type=click.Choice(["none", "process", "no-network"]),
+    default="none",
+    show_default=True,
+    help="process: a home and temporary folder of its own, no core dumps, the first to go when memory runs out. "
+    "no-network: that, and no network but a loopback of its own. No wall: it still reads and writes what you may.",
+)
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="What the package's code may take, such as 2GB or 2GiB: all its processes together by a control group, else "
+    "each by its address space, which is more than it uses. The record says by which.",
+)
+@click.option(
+    "--cpus",
+    metavar="N",
+    type=float,
+    help="Processors that it may use, such as 0.5: by a control group, else it runs on so many, rounded up.",
+)
+@click.option(
+    "--storage",
+    metavar="SIZE",
+    help="What it may add to its work directory: looked at again and again, and no single file may be larger.",
+)
 @click.option("--python", metavar="VERSION", help="The Python of its environment, such as 3.12, or a path.")
 @click.option(
     "--environment",
@@ -59,6 +84,11 @@ if TYPE_CHECKING:
 @click.option("--upgrade", is_flag=True, help="Resolve the requirements anew.")
 @click.option("--description", metavar="TEXT", help="Kept with the new version.")
 @click.option("--tag", metavar="K=V", multiple=True, help="Kept with the new version; again for more.")
+@click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="The same key and arguments, the same run: found while it goes on or if it succeeded, else begun anew.",
+)
 @click.option("--keep-workdir", is_flag=True, help="Leave the work directory, and say where it is.")
 @pass_settings
 def train(settings: Settings, /, package: str, **options: Any) -> None:
@@ -85,8 +115,13 @@ def train(settings: Settings, /, package: str, **options: Any) -> None:
             upgrade=options["upgrade"],
             mount=options["mount"],
             require_stable_data=options["require_stable_data"],
+            sandbox=options["sandbox"],
+            memory=options["memory"],
+            cpus=options["cpus"],
+            storage=options["storage"],
             description=options["description"],
             tags=pairs(options["tag"], "--tag"),
+            idempotency_key=options["idempotency_key"],
             keep_workdir=options["keep_workdir"],
             observer=shown,
         )
@@ -97,13 +132,20 @@ def train(settings: Settings, /, package: str, **options: Any) -> None:
 def _wait(run: Any, shown: Display) -> BaseException | None:
     """Wait for the end; what interrupted or failed it."""
     from pkgrun.errors import PkgrunError
+    from pkgrun.observe import Notice
 
     try:
         shown.run(run.id)
+        if not run.live and not run.record().final:
+            for event in run.events():
+                shown(event)
         run.wait()
     except PkgrunError as failed:
         return failed
     except (KeyboardInterrupt, text.Terminated) as stopped:
+        if not run.live:
+            shown(Notice("the run goes on", hint=f"`pkgrun run kill {run.id}` stops it"))
+            raise
         run.kill()  # the waiting need not have begun
         with suppress(PkgrunError):
             run.wait()

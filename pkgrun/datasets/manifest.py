@@ -62,9 +62,12 @@ def head(path: str) -> Head | None:
     """The first line of a manifest; None if there is no manifest that can be read."""
     try:
         with open(path, "rb") as file:
-            return Head(**json.loads(file.readline()))
-    except (OSError, ValueError, TypeError):
+            found = Head(**json.loads(file.readline()))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    numbers = {type(found.files), type(found.size), type(found.at)}
+    sound = numbers == {int} and type(found.boot) is str and isinstance(found.state, str | None)
+    return found if sound else None
 
 
 def write(

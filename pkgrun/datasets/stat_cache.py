@@ -50,6 +50,10 @@ class Row(NamedTuple):
     read_at: int
 
 
+_KINDS = [bytes] * 5 + [int] * 3
+"""Of the path and of the row's values: what is damaged may have others."""
+
+
 def for_dataset(folder: str | None, path: str) -> StatCache:
     """The cache for a dataset, which knows nothing and learns nothing where ctimes prove nothing."""
     return StatCache(folder if on_this_machine(path) else None)
@@ -82,10 +86,14 @@ class StatCache:
                 return []
             question = f"select path, looks, digests, below, node, files, bytes, read_at, mark from folder where {where}"  # noqa: S608 - ours
             found = database.execute(question, values).fetchall()
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):  # the latter of what it says about a damaged table
             self._discard()
             return []
-        rows = [(os.fsdecode(path), Row._make(fields), mark) for path, *fields, mark in found]
+        rows = [
+            (os.fsdecode(path), Row._make(fields), mark)
+            for path, *fields, mark in found
+            if [type(value) for value in (path, *fields)] == _KINDS
+        ]
         return [(path, row) for path, row, mark in rows if mark == _mark(path, row)]
 
     def put(self, rows: Iterable[tuple[str, Row]]) -> None:
@@ -100,7 +108,7 @@ class StatCache:
                         "insert or replace into folder values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                         ((os.fsencode(path), *row, _mark(path, row)) for path, row in rows),
                     )
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             self._discard()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 
 from pkgrun.errors import (
@@ -101,6 +102,6 @@ def _ignored(folder: str) -> Callable[[str], bool]:
 
     try:
         spec = pathspec.GitIgnoreSpec.from_lines(lines)
-    except ValueError as error:
+    except (ValueError, re.error) as error:  # such as [z-a]
         raise PackageInvalid(f"{IGNORE_FILE}: {error}", hint="its lines are those of a .gitignore") from error
     return spec.match_file

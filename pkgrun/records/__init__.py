@@ -32,6 +32,7 @@ from pkgrun.records.numbered import (
 )
 from pkgrun.records.outcomes import (
     Changes,
+    Confined,
     Copied,
     Data,
     Decision,
@@ -54,6 +55,7 @@ __all__ = [
     "Actor",
     "Blob",
     "Changes",
+    "Confined",
     "Contract",
     "Copied",
     "CopyRequest",

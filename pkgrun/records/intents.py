@@ -6,13 +6,23 @@ from pydantic import AwareDatetime, ConfigDict, Field
 
 from pkgrun.identity import RUN_ID_PATTERN
 from pkgrun.records.numbered import Head
-from pkgrun.records.record import FORMAT, Digest, Name, Record, RunId, Tree, VersionNumber
+from pkgrun.records.record import FORMAT, Count, Digest, Name, Record, RunId, Tree, VersionNumber, Whole
 
-RunKind = Literal["import", "training", "evaluation", "full", "copy", "dataset"]
+RunKind = Literal["import", "training", "evaluation", "full", "copy", "dataset", "repair"]
 Status = Literal[
-    "scheduled", "packaging", "queued", "running", "successful", "failed", "killed", "timed-out", "lost"
+    "scheduled",
+    "packaging",
+    "queued",
+    "running",
+    "silent",
+    "successful",
+    "failed",
+    "killed",
+    "timed-out",
+    "lost",
 ]
 WantedMount = Literal["auto", "overlay", "reflink", "copy"]
+Sandbox = Literal["none", "process", "no-network"]
 
 
 class Actor(Record):
@@ -32,7 +42,7 @@ class Heartbeat(Record):
     phase: str
     host: str
     boot: Annotated[str, Field(description="Of the host since it last started, and the process namespace.")]
-    pid: int
+    pid: Whole
     pid_started: Annotated[str, Field(description="Tells a process from a later one of the same number.")]
 
 
@@ -52,6 +62,10 @@ class TrainingRequest(Record):
     upgrade: bool = False
     mount: WantedMount = "auto"
     require_stable_data: bool = False
+    sandbox: Sandbox = "none"
+    memory: Annotated[Count | None, Field(description="Bytes that it may take at most.")] = None
+    cpus: Annotated[float | None, Field(description="Processors that it may use.")] = None
+    storage: Annotated[Count | None, Field(description="Bytes that it may write at most.")] = None
     description: str | None = None
     tags: dict[str, str] = Field(default={})
 

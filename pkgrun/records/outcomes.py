@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Self
 import orjson
 from pydantic import AwareDatetime, Field
 
+from pkgrun.records.intents import Sandbox
 from pkgrun.records.numbered import DatasetEntry, Environment, VersionEntry
-from pkgrun.records.record import FORMAT, Blob, Count, Record, RunId, Tree
+from pkgrun.records.record import FORMAT, Blob, Count, Record, RunId, Tree, Whole
 
 Decision = Literal["COMMIT", "FAILED", "KILLED", "TIMED-OUT", "LOST"]
 
@@ -76,8 +77,28 @@ class Exit(Record):
     """How the child process ended."""
 
     reason: str
-    code: int | None = None
-    signal: int | None = None
+    code: Whole | None = None
+    signal: Whole | None = None
+    cause: Annotated[
+        str | None,
+        Field(
+            description="Of out-of-memory: the run's own `limit`, that of the `system`, an `exception` under a limit."
+        ),
+    ] = None
+
+
+class Confined(Record):
+    """What held the child process, and by what means each limit was enforced."""
+
+    sandbox: Sandbox
+    memory: Annotated[
+        Literal["cgroup-v1", "cgroup-v2", "address-space"] | None,
+        Field(description="Of all its processes together; by address space, of each one."),
+    ] = None
+    cpus: Literal["cgroup-v1", "cgroup-v2", "affinity"] | None = None
+    storage: Annotated[
+        Literal["watch"] | None, Field(description="Looked at again and again; no file may be larger.")
+    ] = None
 
 
 class Usage(Record):
@@ -114,6 +135,7 @@ class Facts(Record):
     metrics: dict[str, float] | None = None
     score: float | None = None
     exit: Exit | None = None
+    confined: Annotated[Confined | None, Field(description="Null where nothing was asked.")] = None
     usage: Usage | None = None
     warnings: tuple[str, ...] = ()
 
@@ -131,6 +153,7 @@ class Copied(Record):
     versions: Share
     datasets: Annotated[Share, Field(description="Numbers of datasets.")]
     runs: Share
+    removals: Annotated[Count, Field(description="Tombstones of versions that were brought.")] = 0
     open: Annotated[Count, Field(description="Runs left out, because they went on.")] = 0
     files: Annotated[Count, Field(description="Contents that were not there yet.")] = 0
     bytes: Annotated[Count, Field(description="Of these.")] = 0

@@ -30,6 +30,8 @@ RunId = Annotated[
 ]
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN, description="SHA-256 of the bytes, in hexadecimal.")]
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+Whole = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
+"""What can be read can be written again: JSON's numbers have no end, those of its writers have."""
 
 
 def _version(value: object) -> Version:

@@ -6,8 +6,18 @@ from pydantic import AwareDatetime, Field
 
 from pkgrun.records.intents import Actor, CopyRequest, RunKind, Status, TrainingRequest
 from pkgrun.records.numbered import Git, VersionEntry
-from pkgrun.records.outcomes import Changes, Copied, Exit, Facts, Outcome, PhaseTime, RunError, Usage
-from pkgrun.records.record import FORMAT, Name, Record, RunId, Tree, VersionNumber
+from pkgrun.records.outcomes import (
+    Changes,
+    Confined,
+    Copied,
+    Exit,
+    Facts,
+    Outcome,
+    PhaseTime,
+    RunError,
+    Usage,
+)
+from pkgrun.records.record import FORMAT, Name, Record, RunId, Tree, VersionNumber, Whole
 
 FINAL: frozenset[Status] = frozenset({"successful", "failed", "killed", "timed-out", "lost"})
 
@@ -22,11 +32,15 @@ class RunRecord(Record):
     package: Name | None = None
     version: VersionNumber | None = None
     dataset: Name | None = None
-    number: Annotated[int | None, Field(description="Of the dataset.")] = None
+    number: Annotated[Whole | None, Field(description="Of the dataset.")] = None
     parent: VersionNumber | None = None
     created: AwareDatetime
     by: Actor
     phase: str | None = None
+    heard: Annotated[
+        AwareDatetime | None,
+        Field(description="Of an open run: its last sign of life, by the store's clock."),
+    ] = None
     request: TrainingRequest | None = None
     input: Annotated[Tree | None, Field(description="Of the version it started from.")] = None
     output: Annotated[Tree | None, Field(description="Of the version it made.")] = None
@@ -73,5 +87,16 @@ class Results(Record):
 
 def make_ready() -> None:
     """Build what checks and writes the end of a run: 5 ms of work, else done at the first use of each model."""
-    for model in (PhaseTime, Changes, Exit, Usage, Facts, VersionEntry, Outcome, RunRecord, Results):
+    for model in (
+        PhaseTime,
+        Changes,
+        Exit,
+        Confined,
+        Usage,
+        Facts,
+        VersionEntry,
+        Outcome,
+        RunRecord,
+        Results,
+    ):
         model.model_rebuild()

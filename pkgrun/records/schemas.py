@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pkgrun.records.collecting import Removal, Sentence, Underway, Verdict
 from pkgrun.records.intents import Heartbeat, Intent, KeyRecord
 from pkgrun.records.nodes import TreeNode
 from pkgrun.records.numbered import DatasetRecord, VersionRecord
@@ -20,6 +21,10 @@ STORED: dict[str, type[Record]] = {
     "key": KeyRecord,
     "run": RunRecord,
     "results": Results,
+    "removal": Removal,
+    "sentence": Sentence,
+    "underway": Underway,
+    "verdict": Verdict,
 }
 """Every kind of record on disk, by the name of its schema."""
 

@@ -24,7 +24,7 @@ from pkgrun.records import (
 from pkgrun.runs import idempotency, recover, twins
 from pkgrun.runs.landing import KEY
 from pkgrun.runs.twins import Numbered
-from pkgrun.store import numbers, operations, registry
+from pkgrun.store import numbers, operations, registry, roots
 from pkgrun.store.objects import digest_of
 from pkgrun.store.operations import key as key_of
 from pkgrun.store.parallel import each
@@ -45,9 +45,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Cargo:
-    """All that a copy is about, and how many runs it leaves out because they go on."""
+    """All that a copy is about, and how many runs it leaves out because they go on. `removals`: tombstones of versions."""
 
     versions: list[Item]
+    removals: list[Item]
     datasets: list[Item]
     runs: list[Item]
     claims: list[Item]
@@ -56,7 +57,7 @@ class Cargo:
     @property
     def missing(self) -> list[Item]:
         """What the target lacks."""
-        every = (*self.versions, *self.datasets, *self.runs, *self.claims)
+        every = (*self.versions, *self.removals, *self.datasets, *self.runs, *self.claims)
         return [item for item in every if not item.there]
 
 
@@ -87,6 +88,7 @@ def load(source: Store, target: Store, package: str | None) -> Cargo:
     runs = dict(each(loading.run, taken, run=1))
     cargo = Cargo(
         versions=list(versions.values()),
+        removals=loading.removals(),
         datasets=loading.datasets(datasets),
         runs=[item for item, _ in runs.values()],
         claims=loading.claims({run: key for run, (_, key) in runs.items()}),
@@ -125,6 +127,8 @@ class _Loading:
 
     `alike`: numbers of the same content that are no twins. `twins`: the numbers that have one, by the digest of the
     source's record. `chained`: those that the target lacks, by the digest that they name as the record before.
+    `removed`: the versions that were removed in either store, and whether each of them was in the source and in the target.
+    A tombstone holds in both from then on, and what went with a version is not brought.
     """
 
     source: Store
@@ -133,6 +137,7 @@ class _Loading:
     alike: list[str] = field(default_factory=list)
     twins: dict[str, str] = field(default_factory=dict)
     chained: dict[str, str] = field(default_factory=dict)
+    removed: dict[tuple[str, Version], tuple[bool, bool]] = field(default_factory=dict)
 
     def compare(self, key: str) -> tuple[bytes, bool]:
         """A record of the source, and whether the target has it."""
@@ -183,6 +188,8 @@ class _Loading:
         """The versions of one package, or of all, ascending."""
         backend = self.source.backend
         names = numbers.packages(backend) if package is None else [check_name(package)]
+        for name in names:
+            self._load_removals(name)
         found = [(name, version) for name in names for version in self._numbers(name)]
         if package is not None and not found:
             raise NotFound(
@@ -204,7 +211,23 @@ class _Loading:
         if not isinstance(record, VersionRecord) or (record.package, record.version) != which:
             raise Damaged(f"{key} is the record of {twins.label(record)}")
         lock = (record.environment.lock,) if record.environment else ()
-        return Item(there, (key,), (record.tree,), lock)
+        return Item(there, (key,), () if which in self.removed else (record.tree,), lock)
+
+    def _load_removals(self, package: str) -> None:
+        here, there = (
+            numbers.removals(store.backend, package).keys() for store in (self.source, self.target)
+        )
+        self.removed.update(
+            {(package, version): (version in here, version in there) for version in here | there}
+        )
+
+    def removals(self) -> list[Item]:
+        """The tombstones of the source."""
+        return [
+            Item(there, (numbers.tombstone(package, version),))
+            for (package, version), (here, there) in self.removed.items()
+            if here
+        ]
 
     def newest(self) -> dict[str, int]:
         """The newest number of every dataset."""
@@ -262,7 +285,9 @@ class _Loading:
             events = key_of(run, "events")
             found = [f"{events}/{name}" for name in self.source.backend.list(events)]
             keys += filter(KEY.fullmatch, found)
-        item = Item(begun and decided, tuple(keys), tuple(_trees(outcome)), tuple(_blobs(outcome)))
+        gone = record.package and record.version and (record.package, record.version) in self.removed
+        trees = () if gone else tuple(roots.trees_of(outcome))
+        item = Item(begun and decided, tuple(keys), trees, tuple(roots.blobs_of(outcome)))
         return run, (item, intent.idempotency_key)
 
     def claims(self, keys: Mapping[str, str | None]) -> list[Item]:
@@ -282,20 +307,3 @@ class _Loading:
             return KeyRecord.from_bytes(self.source.backend.read(key), key=key).run
         except NotFound:
             return None
-
-
-def _trees(outcome: Outcome) -> Iterator[Tree]:
-    facts, made = outcome.facts, outcome.entry or outcome.dataset
-    if facts:
-        yield from (tree for tree in (facts.artifacts, facts.snapshot) if tree)
-    if made:
-        yield made.tree
-    if outcome.copied and outcome.copied.records:
-        yield outcome.copied.records
-
-
-def _blobs(outcome: Outcome) -> Iterator[Blob]:
-    facts, entry = outcome.facts, outcome.entry
-    if facts and facts.log:
-        yield facts.log
-    yield from (one.environment.lock for one in (facts, entry) if one and one.environment)

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,6 +21,7 @@ from pkgrun.records import Actor, Copied, CopyRequest, Head, Intent, Outcome, Tr
 from pkgrun.runs import cargo, recover
 from pkgrun.runs.cargo import Cargo
 from pkgrun.runs.handle import error_of
+from pkgrun.runs.heart import working
 from pkgrun.runs.here import sign_of_life
 from pkgrun.store import operations, trees
 from pkgrun.store.files import shown
@@ -64,19 +66,21 @@ def copy(source: Store, target: Store, *, package: str | None, by: Actor, observ
         Damaged: something in the source is not what it was; it is named.
         PermissionDenied, Temporary: either store refuses.
     """
-    target = target.apart().waiting(observer)
+    hasty, target = target.backend, target.apart().waiting(observer)
     observer(Phase("compare", time.time()))
     load = cargo.load(source, target, package)
     if not load.missing:
         return Copy(_copied(load, Sent(), None), None)
     intent = _intent(source, package, by)
-    operations.begin(target.backend, intent)
-    with recover.never_open(target, intent):
+    with recover.never_open(target, intent), working(hasty, intent) as check:
+        operations.begin(target.backend, intent)
+        target.objects.begun(intent.run)
         observer(Phase("copy", time.time()))
-        sent = _send(source, target, load, observer)
+        sent = _send(source, target, load, observer, check)
         observer(Phase("commit", time.time()))
-        records = _pack(source, target, load)
+        records = _pack(source, target, load, check)
         target.objects.flush()
+        check()
         cargo.check_numbers(source, target, load)  # again: meanwhile somebody may have taken one of them
         copied = _copied(load, sent, records)
         outcome = Outcome(run=intent.run, decision="COMMIT", created=datetime.now(UTC), copied=copied)
@@ -105,6 +109,7 @@ def _copied(load: Cargo, sent: Sent, records: Tree | None) -> Copied:
         versions=cargo.share(load.versions),
         datasets=cargo.share(load.datasets),
         runs=cargo.share(load.runs),
+        removals=cargo.share(load.removals).copied,
         open=load.open,
         files=sent.files,
         bytes=sent.bytes,
@@ -112,7 +117,7 @@ def _copied(load: Cargo, sent: Sent, records: Tree | None) -> Copied:
     )
 
 
-def _send(source: Store, target: Store, load: Cargo, observer: Observer) -> Sent:
+def _send(source: Store, target: Store, load: Cargo, observer: Observer, check: Callable[[], None]) -> Sent:
     """The contents that the target lacks."""
     wanted = [tree for item in load.missing for tree in item.trees]
     blobs = [blob for item in load.missing for blob in item.blobs]
@@ -121,6 +126,7 @@ def _send(source: Store, target: Store, load: Cargo, observer: Observer) -> Sent
 
     def told(size: int) -> None:
         nonlocal done
+        check()
         with lock:
             done += size
             observer(Progress("copy", done, total, "bytes"))
@@ -131,10 +137,11 @@ def _send(source: Store, target: Store, load: Cargo, observer: Observer) -> Sent
 # ---------------------------------------------------------------------- the records as a tree
 
 
-def _pack(source: Store, target: Store, load: Cargo) -> Tree:
+def _pack(source: Store, target: Store, load: Cargo, check: Callable[[], None]) -> Tree:
     """Keep the missing records as files whose paths are their keys."""
 
     def keep(key: str) -> Entry:
+        check()
         name = key.rpartition("/")[2]
         blob = target.objects.put(_record(source, key))
         return Entry(name, "file", blob.digest, 1, blob.bytes)

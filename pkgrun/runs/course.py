@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from pkgrun.observe import Event, Notice, Observer, Phase
-from pkgrun.records import Changes, Data, Environment, Exit, Facts, PhaseTime, Tree, Usage
+from pkgrun.records import Changes, Confined, Data, Environment, Exit, Facts, PhaseTime, Tree, Usage
 
 
 class Course:
@@ -31,6 +31,7 @@ class Course:
         self.changes: Changes | None = None
         self.metrics: dict[str, float] | None = None
         self.exit: Exit | None = None
+        self.confined: Confined | None = None
         self.usage: Usage | None = None
 
     @property
@@ -78,6 +79,7 @@ class Course:
             changes=self.changes,
             metrics=self.metrics,
             exit=self.exit,
+            confined=self.confined,
             usage=self.usage,
             warnings=tuple(self._warnings),
         )

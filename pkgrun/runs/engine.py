@@ -58,6 +58,7 @@ def run(
         course = Course(note)
         # Not the heart's: it only tells how the run stands, and does that again soon.
         store = store.waiting(course.observe, over=lambda: stop.reason == "killed")
+        store.objects.begun(name)
         if order.keep_workdir:
             note(Notice(f"the work directory stays: {at.package}"))
         result = _attempt(store, order, at, course, stop)

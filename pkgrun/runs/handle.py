@@ -13,11 +13,12 @@ from pkgrun.errors import Bug, NotFound, PkgrunError, Temporary, by_kind
 from pkgrun.identity import Version
 from pkgrun.observe import Event
 from pkgrun.records import RunRecord, Tree
-from pkgrun.runs import recover
+from pkgrun.records.collecting import Removal
+from pkgrun.runs import lookup, recover
 from pkgrun.runs.heart import KILL
 from pkgrun.runs.journal import Journal, decode
 from pkgrun.runs.results import results
-from pkgrun.store import trees
+from pkgrun.store import numbers, trees
 from pkgrun.store.operations import key
 from pkgrun.store.root import Store
 from pkgrun.store.trees import Entry
@@ -86,11 +87,21 @@ class Run:
         """
         return recover.settle(self._store, self.id)
 
+    @property
+    def live(self) -> bool:
+        """Whether this process works on it: then the observer that it was started with is told what happens."""
+        return False
+
     def events(self) -> Iterator[Event]:
-        """Phases, notices and log lines from the beginning, then as they come, until the run has ended."""
+        """Phases, notices and log lines from the beginning, then as they come, until the run has ended.
+
+        Raises:
+            Temporary: there has been no sign of life for long.
+        """
         offset, segment, rest = 0, 0, b""
         while True:
-            final = self.record().final
+            record = self.record()
+            final = record.final
             while (data := self._segment(segment)) is not None:
                 segment, offset = segment + 1, offset + len(data)
                 *lines, rest = (rest + data).split(b"\n")
@@ -98,6 +109,7 @@ class Run:
             if final:
                 yield from _decoded(self._pieces(offset), rest)
                 return
+            _heard(record)
             time.sleep(POLL)
 
     def _segment(self, number: int) -> bytes | None:
@@ -127,8 +139,12 @@ class Run:
             number += 1
 
     def artifacts(self) -> list[tuple[str, Entry]]:
-        """What lies in its artifacts folder, by path; also of a failed run, nothing of an open one."""
-        facts = self.record().facts
+        """What lies in its artifacts folder, by path; also of a failed run, nothing of an open one.
+
+        Raises:
+            NotFound: the version that it made was removed, and they with it.
+        """
+        facts = self._there().facts
         if facts is None or facts.artifacts is None:
             return []
         return sorted(trees.walk(self._store.objects, facts.artifacts.digest), key=lambda item: item[0])
@@ -137,26 +153,46 @@ class Run:
         """Write the artifacts into a folder, which must be new or empty; how many files they are.
 
         Raises:
+            NotFound: the version that it made was removed, and they with it.
             Conflict: the folder holds something.
             PermissionDenied, Temporary: it cannot be written.
         """
-        facts = self.record().facts
+        facts = self._there().facts
         return self._export(facts.artifacts if facts else None, out)
 
     def export_snapshot(self, out: str | os.PathLike[str]) -> int:
         """Write the snapshot of its dataset into a folder, which must be new or empty; how many files they are.
 
         Raises:
-            NotFound: it kept none.
+            NotFound: it kept none, or the version that it made was removed, and that with it.
             Conflict: the folder holds something.
             PermissionDenied, Temporary: it cannot be written.
         """
-        facts = self.record().facts
+        facts = self._there().facts
         if facts is None or facts.snapshot is None:
             raise NotFound(
                 f"the run {self.id} kept no snapshot of its data", hint="train with --save-training-data"
             )
         return self._export(facts.snapshot, out)
+
+    def removal(self) -> Removal | None:
+        """That the version which it made was removed, and by whom; None if it was not."""
+        record = self.record()
+        if record.package is None or record.version is None:
+            return None
+        return numbers.removed(self._store.backend, record.package, record.version)
+
+    def _there(self) -> RunRecord:
+        """The record, if what the run kept is there still."""
+        removal, record = self.removal(), self.record()
+        if removal is None:
+            return record
+        raise NotFound(
+            f"what the run {self.id} kept went with its version: {removal.package}@{removal.version} "
+            + lookup.was_removed(removal),
+            hint="its record and its log stay: `pkgrun run show`, `pkgrun run logs`",
+            run_id=self.id,
+        )
 
     def _export(self, tree: Tree | None, out: str | os.PathLike[str]) -> int:
         from pkgrun.store.export import export_tree
@@ -171,18 +207,27 @@ class Run:
             timeout: seconds to wait at most; the run goes on.
 
         Raises:
-            Temporary: it has not ended in time.
+            Temporary: it has not ended in time, or there has been no sign of life for long.
             PkgrunError: it ended without a version; `kind` and `exit_code` say how, `run_id` names it.
+        """
+        return result(self._store, self.ended(timeout))
+
+    def ended(self, timeout: float | None = None) -> RunRecord:
+        """Wait for the end, however it ends.
+
+        Raises:
+            Temporary: it has not ended in time, or there has been no sign of life for long.
         """
         until = None if timeout is None else time.monotonic() + timeout
         while not (record := self.record()).final:
+            _heard(record)
             if until is not None and time.monotonic() >= until:
                 raise Temporary(f"the run {self.id} has not ended yet", run_id=self.id)
             time.sleep(POLL)
-        return result(self._store, record)
+        return record
 
     def kill(self) -> None:
-        """Ask the run to stop; its supervisor sees it within a second or two."""
+        """Ask the run to stop, from whatever machine; its supervisor sees it within a second or two."""
         self._store.backend.write(key(self.id, KILL), b"{}")
 
 
@@ -218,6 +263,10 @@ class LiveRun(Run):
         finally:
             self._opened.set()
             self._ended.set()
+
+    @property
+    def live(self) -> bool:
+        return True
 
     def opened(self, journal: Journal) -> None:
         """The engine has a journal now."""
@@ -256,7 +305,7 @@ class LiveRun(Run):
             self._give_up()
         self._ended.wait()
 
-    def wait(self, timeout: float | None = None) -> RunResult:
+    def ended(self, timeout: float | None = None) -> RunRecord:
         try:
             ended = self._ended.wait(timeout)
         except BaseException:
@@ -268,10 +317,21 @@ class LiveRun(Run):
             raise self._failure
         if self._record is None:
             raise Bug("a run ended without a record", run_id=self.id)
-        return result(self._store, self._record)
+        return self._record
 
     def kill(self) -> None:
         self.stop.request("killed")
+
+
+def _heard(record: RunRecord) -> None:
+    """Who waits for it does not wait for ever."""
+    if record.status == "silent" and record.heard is not None:
+        raise Temporary(
+            f"the run {record.run} on {record.by.host} has given no sign of life since "
+            f"{record.heard:%Y-%m-%d %H:%M:%S} UTC",
+            hint="`pkgrun run recover` gives it up if its machine is gone",
+            run_id=record.run,
+        )
 
 
 def _decoded(pieces: Iterable[bytes], rest: bytes = b"") -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""The supervisor's signs of life, its ear for kill requests, and the publishing of what happens meanwhile."""
+"""Signs of life of an operation, its ear for kill requests, and the publishing of what happens meanwhile."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from pkgrun.errors import PkgrunError
+from pkgrun.errors import Killed, PkgrunError, RunLost
 from pkgrun.observe import Event, Phase
-from pkgrun.records import Status
+from pkgrun.records import Intent, Status
 from pkgrun.runs.here import sign_of_life
 from pkgrun.runs.journal import Journal
 from pkgrun.store.backend import Backend
@@ -26,18 +26,39 @@ REST = 0.1
 """Seconds between heartbeats at least, for phases of our own: each is a write that others at the disk wait for."""
 
 KILL = "kill.json"
+OUTCOME = "outcome.json"
 
 _STATUS: dict[str, Status] = {"stage": "packaging", "mount": "packaging", "environment": "packaging"}
+_NOUNS = {"dataset": "registration"}
 _OURS = frozenset({*_STATUS, "start", "attest", "collect", "commit"})
 
 
 class Heart:
-    """Tells the store how a run stands. What it writes may be lost; nothing depends on it."""
+    """Tells the store how an operation stands. What it writes may be lost; nothing depends on it."""
 
-    def __init__(self, backend: Backend, run: str, journal: Journal, kill: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        run: str,
+        kill: Callable[[], object],
+        *,
+        journal: Journal | None = None,
+        told: str = "",
+        every: float = BEAT,
+    ) -> None:
+        """Nothing is written yet.
+
+        Args:
+            backend: one that does not wait for its server.
+            kill: called, maybe again and again, once the operation shall end.
+            journal: published bit by bit, if there is one.
+            told: the phase that the intent has told; without it the first beat comes at once.
+            every: seconds between heartbeats while nothing changes.
+        """
         self._backend, self._run, self._journal, self._kill = backend, run, journal, kill
-        self._phase, self._beaten, self._told = "stage", 0.0, ""
+        self._phase, self._beaten, self._told = told or "stage", time.monotonic() if told else 0.0, told
         self._published, self._segments = 0, 0
+        self._every = every
         self._wake, self._ended = threading.Event(), False
 
     def observe(self, event: Event) -> None:
@@ -54,15 +75,19 @@ class Heart:
         self._told = phase
 
     def _tick(self) -> None:
-        if self._phase != self._told or time.monotonic() - self._beaten >= BEAT:
+        if self._phase != self._told or time.monotonic() - self._beaten >= self._every:
             self.beat()
         if _abandoned():
             self._kill()
-        wanted = (key(self._run, name) for name in (KILL, "outcome.json"))
+        wanted = (key(self._run, name) for name in (KILL, OUTCOME))
         if any(self._backend.stat(name) is not None for name in wanted):
-            self._kill()  # also when somebody has given the run up: whatever it does would be in vain
-        while self._published < self._journal.size:
-            data = self._journal.read(self._published)
+            self._kill()  # also when somebody has given it up: whatever it does would be in vain
+        if self._journal is not None:
+            self._publish(self._journal)
+
+    def _publish(self, journal: Journal) -> None:
+        while self._published < journal.size:
+            data = journal.read(self._published)
             self._backend.write(key(self._run, f"events/{self._segments:08}.jsonl"), data)
             self._published += len(data)
             self._segments += 1
@@ -104,9 +129,36 @@ def _abandoned() -> bool:
 
 @contextmanager
 def beating(backend: Backend, run: str, journal: Journal, kill: Callable[[], object]) -> Iterator[Heart]:
-    """Signs of life from a thread of its own, never from the package's code."""
+    """Signs of life of a run from a thread of its own, never from the package's code."""
     # The intent has told who works on it: the run need not wait for the first beat.
-    heart = Heart(backend, run, journal, kill)
+    with _alive(Heart(backend, run, kill, journal=journal)) as heart:
+        yield heart
+
+
+@contextmanager
+def working(backend: Backend, intent: Intent, *, every: float = BEAT) -> Iterator[Callable[[], None]]:
+    """Signs of life of an operation that runs no package's code; the first comes only when it takes long.
+
+    Yields what the operation has to call between its steps, from any thread. It raises `Killed` once somebody wants the
+    operation to stop, and `RunLost` once somebody has given it up.
+    """
+    asked, what = threading.Event(), _NOUNS.get(intent.kind, intent.kind)
+
+    def check() -> None:
+        if not asked.is_set():
+            return
+        if backend.stat(key(intent.run, OUTCOME)) is not None:
+            raise RunLost(
+                f"somebody gave the {what} up while it was going on", hint="do it again", run_id=intent.run
+            )
+        raise Killed(f"somebody stopped the {what}", run_id=intent.run)
+
+    with _alive(Heart(backend, intent.run, asked.set, told=intent.kind, every=every)):
+        yield check
+
+
+@contextmanager
+def _alive(heart: Heart) -> Iterator[Heart]:
     thread = threading.Thread(target=heart.go_on, name="pkgrun-heart", daemon=True)
     thread.start()
     try:

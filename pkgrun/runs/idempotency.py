@@ -1,7 +1,7 @@
 """The same key, the same operation: a caller that does not know whether its first call arrived may call again.
 
 `keys/<sha256 of the key>/<attempt>.json` names the run of each attempt and the digest of what was asked. While the
-last attempt runs, or after it committed, the key stands for it; after it failed, for a new one.
+last attempt runs, or after it committed, the key stands for it; after it failed, or was not heard for long, for a new one.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ def key_of(digest: str, attempt: int) -> str:
     return f"keys/{digest.removeprefix('sha256:')}/{attempt:08}.json"
 
 
-def claim(store: Store, key: str, *, asked: bytes, run: str) -> str:
+def claim(store: Store, key: str, *, asked: bytes, before: bytes | None = None, run: str) -> str:
     """The id of the run that the key stands for: `run`, or the id of an earlier attempt that counts.
 
+    `before`: what the same call asked for in other words, before the store had what its name means now.
     A run that is named here and has no intent yet belongs to whoever creates the intent.
 
     Raises:
@@ -42,7 +43,7 @@ def claim(store: Store, key: str, *, asked: bytes, run: str) -> str:
             record = KeyRecord(run=run, asked=wanted, created=datetime.now(UTC))
             store.backend.create(name, record.to_bytes())
             continue
-        if record.asked != wanted:
+        if record.asked not in (wanted, digest_of(before or asked)):
             raise Conflict(
                 f"the idempotency key {key!r} was used with other arguments, by the run {record.run}",
                 hint="use a new key for a new request",
@@ -53,9 +54,11 @@ def claim(store: Store, key: str, *, asked: bytes, run: str) -> str:
 
 
 def _over(store: Store, run: str) -> bool:
-    """Whether a run has ended without a version."""
+    """Whether a run has ended without a version. One that is silent is given up, so that the key cannot stand for nothing."""
     try:
-        status = recover.settle(store, run).status
+        record = recover.settle(store, run)
+        if record.status == "silent":
+            record = recover.give_up(store, run)
     except NotFound:
         return False
-    return status in {"failed", "killed", "timed-out", "lost"}
+    return record.final and record.status != "successful"

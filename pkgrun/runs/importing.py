@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from pkgrun.records import (
     VersionRecord,
 )
 from pkgrun.runs import labels, recover
+from pkgrun.runs.heart import working
 from pkgrun.runs.here import sign_of_life
 from pkgrun.store import intake, numbers, operations
 from pkgrun.store.files import shown
@@ -55,7 +56,7 @@ def bring_in(
         NotFound, PermissionDenied, Temporary: something in it cannot be read.
     """
     labels.check(description, tags)
-    store = store.apart().waiting(observer)
+    hasty, store = store.backend, store.apart().waiting(observer)
     root = sources.locate(folder)
     package = sources.name_of(root, name)
     report = inspection.check(Path(root), package)
@@ -83,14 +84,15 @@ def bring_in(
         alive=sign_of_life(run, "running", "import"),
         import_=ImportRequest(source=shown(root), tree=seen),
     )
-    operations.begin(store.backend, intent)
-    with recover.never_open(store, intent):
+    with recover.never_open(store, intent), working(hasty, intent) as check:
+        operations.begin(store.backend, intent)
+        store.objects.begun(run)
         entry = VersionEntry(
             package=package,
             kind="import",
             run=intent.run,
             parent=None,
-            tree=_ingest(root, store.objects, keep).tree,
+            tree=_ingest(root, store.objects, keep, check).tree,
             source=shown(root),
             description=description,
             tags=dict(tags),
@@ -98,12 +100,14 @@ def bring_in(
             git=_git(root, observer),
             created=datetime.now(UTC),
         )
+        store.objects.flush()
+        check()
         return _commit(store, intent, entry)
 
 
-def _ingest(root: str, sink: Sink, keep: Keep) -> intake.Ingested:
+def _ingest(root: str, sink: Sink, keep: Keep, check: Callable[[], None] = lambda: None) -> intake.Ingested:
     try:
-        taken = intake.ingest(root, sink, keep=keep)
+        taken = intake.ingest(root, sink, keep=keep, progress=lambda size: check())
     except DataInvalid as error:
         raise PackageInvalid(error.message, hint=f"remove it, or name it in {sources.IGNORE_FILE}") from error
     if taken.unstable:
@@ -115,7 +119,6 @@ def _ingest(root: str, sink: Sink, keep: Keep) -> intake.Ingested:
 
 
 def _commit(store: Store, intent: Intent, entry: VersionEntry) -> Imported:
-    store.objects.flush()
     outcome = Outcome(run=intent.run, decision="COMMIT", created=entry.created, entry=entry)
     made = recover.carry_out(store, intent, operations.decide(store.backend, outcome))
     if made.version is None:
@@ -123,7 +126,15 @@ def _commit(store: Store, intent: Intent, entry: VersionEntry) -> Imported:
             "somebody gave the import up while it was going on", hint="import again", run_id=intent.run
         )
     record = numbers.read(store.backend, entry.package, made.version)
-    return Imported(record, new=record.run == intent.run)
+    if (new := record.run == intent.run) or numbers.removed(
+        store.backend, record.package, record.version
+    ) is None:
+        return Imported(record, new)
+    raise Temporary(
+        f"somebody else imported the same content as {record.package}@{record.version}, and it was removed meanwhile",
+        hint="import again",
+        run_id=intent.run,
+    )
 
 
 def _git(root: str, observer: Observer) -> Git | None:

@@ -2,6 +2,9 @@
 
 A run's records come first and its intent last: until then it does not exist. A version comes when its content is
 there and all versions before it are, and its run right after it. Anybody may do it, any number of times.
+
+A tombstone comes after its version: before it, it would be the next one's who takes that number. In between the version is
+there without its content, which a reader would be told is missing; whoever carries the copy out again closes that.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from pkgrun.store.root import Store
 from pkgrun.store.stretches import read_all
 
 KEY = re.compile(
-    r"packages/{name}/\d{{8}}/\d{{8}}\.json|datasets/{name}/\d{{8}}\.json|keys/[0-9a-f]{{64}}/\d{{8}}\.json"
+    r"packages/{name}/\d{{8}}/\d{{8}}(\.removed)?\.json|datasets/{name}/\d{{8}}\.json|keys/[0-9a-f]{{64}}/\d{{8}}\.json"
     r"|runs/{run}/((intent|outcome|run)\.json|events/\d{{8}}\.jsonl)".format(
         name=NAME_PATTERN.strip("^$"), run=RUN_ID_PATTERN.strip("^$")
     ),
@@ -35,6 +38,7 @@ KEY = re.compile(
 """The keys that a copy brings. A store that somebody else made may hold others, and so may what it says it has copied."""
 
 _INTENT = "intent.json"
+_REMOVED = ".removed.json"
 _BATCH = 500
 """Runs whose records are in memory at once; of all others the intents are, and of versions the records."""
 
@@ -119,10 +123,13 @@ class _Landing:
         self.store.backend.write(key_of(record.run, "run.json"), record.to_bytes())
 
     def _count(self, folder: tuple[str, Sequence[str]]) -> None:
-        """The numbers of one package or dataset, ascending, each with its run."""
+        """The numbers of one package or dataset, ascending, each with its run, and with its tombstone if it was removed."""
         name, paths = folder
         chained = {orjson.loads(self._at_hand[path]).get("previous") for path in paths}
         for path in paths:
+            if path.endswith(_REMOVED):  # whoever has removed it there has removed it
+                self.store.backend.create(path, self._at_hand[path])
+                continue
             if not self._create(path, chained=chained):
                 self.stopped.add(name)
                 return

@@ -6,15 +6,15 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, get_args
 
-from pkgrun.errors import NotFound, UsageError
+from pkgrun.errors import NotFound, PkgrunError, UsageError
 from pkgrun.observe import Notice, Observer
 from pkgrun.packages import contract
 from pkgrun.records import Actor, Intent, RunRecord, TrainingRequest, VersionRecord, WantedMount
-from pkgrun.runs import engine, idempotency, labels, lookup
+from pkgrun.runs import engine, idempotency, labels, lookup, recover
 from pkgrun.runs.handle import LiveRun, Run
 from pkgrun.runs.here import sign_of_life
 from pkgrun.runs.order import Order
@@ -22,6 +22,7 @@ from pkgrun.runs.plan import plan
 from pkgrun.store import numbers, operations
 from pkgrun.store.files import shown
 from pkgrun.store.root import Store
+from pkgrun.worker.limits import HOLDS_NOTHING, Limits
 from pkgrun.worker.secrets import LARGEST
 from pkgrun.worker.variables import child_environment, devices
 
@@ -51,12 +52,14 @@ class Wish:
     mount: WantedMount
     require_stable_data: bool
     keep_workdir: bool
+    limits: Limits = HOLDS_NOTHING
 
     def asked(self) -> bytes:
         """What two calls with one idempotency key must have in common: all but the secrets' values."""
-        told = {
-            name: getattr(self, name) for name in self.__slots__ if name not in {"secrets", "keep_workdir"}
-        }
+        apart = {"secrets", "keep_workdir", "limits"}
+        told = {name: getattr(self, name) for name in self.__slots__ if name not in apart}
+        if self.limits != HOLDS_NOTHING:  # else it is what it was before there were any
+            told["limits"] = asdict(self.limits)
         # Not orjson: a path need not be UTF-8.
         return json.dumps(told | {"secrets": sorted(self.secrets)}, sort_keys=True).encode()
 
@@ -79,21 +82,39 @@ def train(
     run = None
     if idempotency_key is not None:
         new = operations.new_run_id()
-        run = idempotency.claim(store, idempotency_key, asked=meant.asked(), run=new)
+        # A folder's first training makes a package of its name, and a bare name then means that: still the same call.
+        before = replace(wish, package=_folder(wish.package)) if _was_folder(wish, folder) else meant
+        run = idempotency.claim(store, idempotency_key, asked=meant.asked(), before=before.asked(), run=new)
         if run != new and operations.exists(store.backend, run):
-            return Run(store, run)
+            return _known(store, run, observer)
     base = _imported(store, wish, by, observer) if folder else _base(store, wish, observer)
     run = run or operations.new_run_id()  # after the import's, so that ids tell the order
     order = _order(
         store, wish, base, dataset, run=run, by=by, cache=cache, cache_limit=cache_limit, key=idempotency_key
     )
-    if not operations.begin(store.backend, order.intent):
-        return Run(store, run)
 
     def work(live: LiveRun) -> RunRecord:
         return engine.run(store.apart(), order, observer=observer, stop=live.stop, opened=live.opened)
 
-    return LiveRun(store, run, work)
+    with recover.never_open(store, order.intent):
+        if not operations.begin(store.backend, order.intent):
+            return _known(store, run, observer)
+        _check_base(store, order)
+        return LiveRun(store, run, work)
+
+
+def _known(store: Store, run: str, observer: Observer) -> Run:
+    observer(Notice(f"the idempotency key stands for the run {run}, which was begun before"))
+    return Run(store, run)
+
+
+def _check_base(store: Store, order: Order) -> None:
+    """From here on nobody removes what the run starts from; before, somebody may have."""
+    try:
+        lookup.there(store, order.base)
+    except PkgrunError as error:
+        error.run_id = order.intent.run
+        raise
 
 
 def _dataset(store: Store, wish: Wish, cache: str, observer: Observer) -> tuple[Dataset | None, Wish]:
@@ -154,6 +175,11 @@ def _series(python: str) -> tuple[int, ...]:
     """The numbers of a version of Python; none of a path."""
     found = re.fullmatch(r"(\d+)(?:\.(\d+))?(?:\.\d+)?", python)
     return (int(found[1]), int(found[2] or 99)) if found else ()
+
+
+def _was_folder(wish: Wish, folder: bool) -> bool:
+    """Whether the same call meant a folder before there was a package of that name."""
+    return not folder and wish.version is None and "@" not in wish.package and os.path.isdir(wish.package)
 
 
 def _folder(path: str) -> str:
@@ -219,6 +245,10 @@ def _order(
         upgrade=wish.upgrade,
         mount=wish.mount,
         require_stable_data=wish.require_stable_data,
+        sandbox=wish.limits.sandbox,
+        memory=wish.limits.memory,
+        cpus=wish.limits.cpus,
+        storage=wish.limits.storage,
         description=wish.description,
         tags=dict(wish.tags),
     )
@@ -243,4 +273,5 @@ def _order(
         cache_limit=cache_limit,
         secrets=dict(wish.secrets),
         keep_workdir=wish.keep_workdir,
+        limits=wish.limits,
     )

@@ -10,6 +10,7 @@ from pkgrun.errors import InvalidName, NotFound, UsageError
 from pkgrun.identity import NAME_PATTERN, RUN_ID_PATTERN, Version, check_name
 from pkgrun.observe import Notice, Observer, silent
 from pkgrun.records import DatasetRecord, VersionRecord
+from pkgrun.records.collecting import Removal
 from pkgrun.store import numbers, operations, registry, trees
 from pkgrun.store.files import shown
 from pkgrun.store.root import Store
@@ -30,11 +31,14 @@ def is_folder(store: Store, text: str) -> bool:
     return not re.fullmatch(NAME_PATTERN, text) or not numbers.majors(store.backend, text)
 
 
-def version(store: Store, text: str, given: str | None = None) -> VersionRecord:
-    """The version that `name`, `name@major` or `name@major.minor` means; without a number the newest.
+def version(store: Store, text: str, given: str | None = None, *, removed: bool = False) -> VersionRecord:
+    """The version that `name`, `name@major` or `name@major.minor` means; without a number the newest that is there.
+
+    Args:
+        removed: also the record of one that was removed, if its number is given in full.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none, or it was removed.
         InvalidName, UsageError: that is not how a version is written.
     """
     name, _, number = text.partition("@")
@@ -47,8 +51,31 @@ def version(store: Store, text: str, given: str | None = None) -> VersionRecord:
     if re.fullmatch(r"[1-9][0-9]{0,7}", number):
         return numbers.newest(store.backend, name, int(number))
     if number:
-        return numbers.read(store.backend, name, Version.parse(number))
+        record = numbers.read(store.backend, name, Version.parse(number))
+        return record if removed else there(store, record)
     return numbers.newest(store.backend, name)
+
+
+def there(store: Store, record: VersionRecord) -> VersionRecord:
+    """The version, whose content is there.
+
+    Raises:
+        NotFound: it was removed.
+    """
+    removal = numbers.removed(store.backend, record.package, record.version)
+    if removal is None:
+        return record
+    try:
+        newest = numbers.newest(store.backend, record.package)
+        hint = f"the newest that is there is {newest.package}@{newest.version}"
+    except NotFound:
+        hint = f"`pkgrun package show {record.package}` shows what there was"
+    raise NotFound(f"{record.package}@{record.version} {was_removed(removal)}", hint=hint)
+
+
+def was_removed(removal: Removal) -> str:
+    """When and by whom."""
+    return f"was removed on {removal.created:%Y-%m-%d} by {removal.by.user}"
 
 
 def dataset(store: Store, text: str, observer: Observer = silent) -> Dataset:

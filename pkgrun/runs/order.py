@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pkgrun.records import Intent, TrainingRequest, VersionRecord
 from pkgrun.runs.plan import Plan
+from pkgrun.worker.limits import HOLDS_NOTHING, Limits
 
 if TYPE_CHECKING:
     from pkgrun.datasets.sources import Dataset
@@ -31,3 +32,4 @@ class Order:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     grace: float = 10.0
     keep_workdir: bool = False
+    limits: Limits = HOLDS_NOTHING

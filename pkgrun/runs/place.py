@@ -21,13 +21,29 @@ _SCRATCH = ".scratch"
 class Place:
     """Where a run works. `package` is the child's current directory; `journal` is where its events are spooled.
 
-    `scratch` is a folder for what a mount needs. What `stays` is not removed in the end.
+    `scratch` is a folder for what a mount needs; `privates` are folders of a sandbox's. What `stays` is not removed
+    in the end.
     """
 
     package: str
     journal: str
     scratch: str
     stays: bool = False
+    privates: tuple[str, ...] = ()
+
+    def private(self, name: str) -> str:
+        """A folder of the run's own beside the package, new and empty.
+
+        Raises:
+            Temporary: it cannot be made.
+        """
+        path = os.path.join(os.path.dirname(self.package), f".{name}")
+        try:
+            os.mkdir(path, 0o700)
+        except OSError as error:
+            raise translate(error, path) from error
+        self.privates = (*self.privates, path)
+        return path
 
     def stay(self, folders: Iterable[str]) -> None:
         """Do not remove it; the run's own folders are put beside the package, which they are no part of."""

@@ -9,19 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
-from pkgrun.errors import Bug, Killed, PermissionDenied, PkgrunError
+from pkgrun.errors import Bug, Killed, PermissionDenied, PkgrunError, RunLost
 from pkgrun.packages.contract import RESULTS_FILE
 from pkgrun.records import DatasetRecord, Heartbeat, Intent, Outcome, RunError, RunRecord, VersionRecord
 from pkgrun.runs.here import dead
 from pkgrun.runs.results import results, run_error, run_record
-from pkgrun.store import numbers, operations, registry
+from pkgrun.store import clock, numbers, operations, registry
 from pkgrun.store.operations import key
 from pkgrun.store.root import Store
+
+SILENT = 900.0
+"""Seconds without a sign of life after which a run is shown as silent, and may be given up: ninety times a heartbeat."""
 
 
 def settle(store: Store, run: str) -> RunRecord:
     """The run as it stands. One that is decided gets its number and its results; one whose supervisor is dead on
-    this machine is decided to be lost.
+    this machine is decided to be lost. One that has not been heard for long is silent, which proves nothing.
 
     Raises:
         NotFound: there is no such run.
@@ -33,13 +36,55 @@ def settle(store: Store, run: str) -> RunRecord:
     if outcome is None:
         beat = operations.heartbeat(store.backend, run) or intent.alive
         if beat is None or not dead(beat):
-            return run_record(intent, None, None, beat)
-        outcome = _lost(beat)
+            return _open(store, intent, beat)
+        outcome = _lost(intent, beat, "died")
         try:
             outcome = operations.decide(store.backend, outcome)
         except PermissionDenied:
             return run_record(intent, outcome, None)  # who may only read sees it so, and changes nothing
     return carry_out(store, intent, outcome)
+
+
+def give_up(store: Store, run: str, *, silent_for: float = SILENT, now: float | None = None) -> RunRecord:
+    """Decide that an open operation is lost if nobody works on it any more; the run as it then stands.
+
+    That is so if its supervisor is dead on this machine, or was not heard for `silent_for` seconds. It may then still
+    live, but not commit.
+
+    Args:
+        now: by the store's clock, if that was looked at already.
+
+    Raises:
+        NotFound: there is no such run.
+        PermissionDenied: it may not be decided.
+    """
+    record = settle(store, run)
+    if record.final:
+        return record
+    now = clock.now(store.backend) if now is None else now
+    heard = _heard(store, run)
+    if now - heard < silent_for:
+        return record
+    intent = operations.intent(store.backend, run)
+    beat = operations.heartbeat(store.backend, run) or intent.alive
+    since = datetime.fromtimestamp(heard, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    lost = _lost(intent, beat, f"has not been heard since {since}")
+    return carry_out(store, intent, operations.decide(store.backend, lost))
+
+
+def _open(store: Store, intent: Intent, beat: Heartbeat | None) -> RunRecord:
+    heard, now = beat.at if beat else intent.created, datetime.now(UTC)
+    if abs((now - heard).total_seconds()) > SILENT:  # by the clock of its machine, which may be wrong
+        heard = datetime.fromtimestamp(_heard(store, intent.run), UTC)
+    record = run_record(intent, None, None, beat)
+    status = "silent" if (now - heard).total_seconds() > SILENT else record.status
+    return record.model_copy(update={"status": status, "heard": heard})
+
+
+def _heard(store: Store, run: str) -> float:
+    """When an open operation was last heard, by the store's clock."""
+    found = store.backend.stat(key(run, "heartbeat.json")) or store.backend.stat(key(run, "intent.json"))
+    return found.modified if found is not None else 0.0
 
 
 def carry_out(store: Store, intent: Intent, outcome: Outcome) -> RunRecord:
@@ -83,36 +128,42 @@ def _written(store: Store, run: str) -> RunRecord | None:
     return operations.of_run(run, RunRecord.from_bytes(store.backend.read(name), key=name), name)
 
 
-def _lost(beat: Heartbeat) -> Outcome:
+def _lost(intent: Intent, beat: Heartbeat | None, why: str) -> Outcome:
+    who = f"its supervisor, process {beat.pid} on {beat.host}," if beat else "its supervisor"
     return Outcome(
-        run=beat.run,
+        run=intent.run,
         decision="LOST",
         created=datetime.now(UTC),
         error=RunError(
-            kind="lost",
-            message=f"its supervisor, process {beat.pid} on {beat.host}, died",
+            kind=RunLost.kind,
+            message=f"{who} {why}",
             hint="run it again; of this run only the record and what had been logged are kept",
-            phase=beat.phase,
+            phase=beat.phase if beat else None,
         ),
     )
 
 
 @contextmanager
 def never_open(store: Store, intent: Intent) -> Iterator[None]:
-    """Whatever goes wrong inside, the operation does not stay open; whoever decided first has decided."""
+    """Whatever goes wrong inside, the operation does not stay open; whoever decided first has decided.
+
+    The operation may begin inside, so that a signal finds no gap. What is another's is left alone.
+    """
     try:
         yield
     except BaseException as error:
         if store.patience is not None:
             store.patience.end()
+        known = _known(error)
         failed = Outcome(
             run=intent.run,
-            decision="FAILED" if isinstance(error, Exception) else "KILLED",
+            decision="KILLED" if isinstance(known, Killed) else "FAILED",
             created=datetime.now(UTC),
-            error=run_error(_known(error), None),
+            error=run_error(known, None),
         )
         with suppress(PkgrunError):
-            carry_out(store, intent, operations.decide(store.backend, failed))
+            if store.backend.read(key(intent.run, "intent.json")) == intent.to_bytes():
+                carry_out(store, intent, operations.decide(store.backend, failed))
         raise
 
 

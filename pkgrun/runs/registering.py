@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +18,11 @@ from pkgrun.identity import check_name
 from pkgrun.observe import Observer, Progress
 from pkgrun.records import Actor, DatasetEntry, DatasetRecord, DatasetRequest, Head, Intent, Outcome
 from pkgrun.runs import labels, lookup, recover
+from pkgrun.runs.heart import working
 from pkgrun.runs.here import sign_of_life
 from pkgrun.runs.lookup import apart
 from pkgrun.store import operations, registry
+from pkgrun.store.backend import Backend
 from pkgrun.store.files import shown
 from pkgrun.store.intake import Ingested
 from pkgrun.store.root import Store
@@ -57,10 +59,10 @@ def register(
     dataset = lookup.dataset(store, data, observer)
     if isinstance(dataset, Source):
         apart(store, dataset, cache)
-    store = store.apart().waiting(observer)
+    hasty, store = store.backend, store.apart().waiting(observer)
     copies = Copies(os.path.join(cache, "datasets"), cache_limit, observer=observer)
     with here(dataset, copies=copies, objects=store.objects) as source:
-        registration = _Registration(store, name, source, by)
+        registration = _Registration(store, hasty, name, source, by)
         with registration.whole:
             content = _taken(registration, store, source, cache, observer)
             if registration.intent is None and (known := registration.unchanged(content.tree.digest)):
@@ -75,6 +77,8 @@ def register(
                 tags=dict(tags),
                 created=datetime.now(UTC),
             )
+            store.objects.flush()
+            registration.check()
             return _commit(store, intent, entry)
 
 
@@ -87,6 +91,7 @@ def _taken(
 
     def told(size: int) -> None:
         nonlocal done
+        registration.check()
         done += size
         observer(Progress("data", done, total, "bytes"))
 
@@ -106,10 +111,17 @@ def _taken(
 class _Registration:
     """The operation, which begins only when there is something to keep."""
 
-    def __init__(self, store: Store, name: str, source: Source, by: Actor) -> None:
-        self._store, self._name, self._source, self._by = store, name, source, by
+    def __init__(self, store: Store, hasty: Backend, name: str, source: Source, by: Actor) -> None:
+        self._store, self._hasty, self._name, self._source, self._by = store, hasty, name, source, by
         self.intent: Intent | None = None
         self.whole = ExitStack()
+        self._check: Callable[[], None] = lambda: None
+
+    def check(self) -> None:
+        """Raises:
+        Killed, RunLost: somebody does not want it any more.
+        """
+        self._check()
 
     def unchanged(self, digest: str) -> DatasetRecord | None:
         """The newest record, if it is of this content."""
@@ -131,13 +143,14 @@ class _Registration:
                 alive=sign_of_life(run, "running", "dataset"),
                 registration=DatasetRequest(source=self._source.label),
             )
-            operations.begin(self._store.backend, self.intent)
             self.whole.enter_context(recover.never_open(self._store, self.intent))
+            self._check = self.whole.enter_context(working(self._hasty, self.intent))
+            operations.begin(self._store.backend, self.intent)
+            self._store.objects.begun(run)
         return self.intent
 
 
 def _commit(store: Store, intent: Intent, entry: DatasetEntry) -> Registered:
-    store.objects.flush()
     outcome = Outcome(run=intent.run, decision="COMMIT", created=entry.created, dataset=entry)
     made = recover.carry_out(store, intent, operations.decide(store.backend, outcome))
     if made.number is None:

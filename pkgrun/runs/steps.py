@@ -20,6 +20,7 @@ from pkgrun.records import Environment as EnvironmentRecord
 from pkgrun.records import Exit as ExitRecord
 from pkgrun.records import Usage as UsageRecord
 from pkgrun.records.runs import make_ready
+from pkgrun.runs import confining
 from pkgrun.runs.course import Course
 from pkgrun.runs.data import Given
 from pkgrun.runs.order import Order
@@ -34,6 +35,7 @@ from pkgrun.store.trees import Entry
 from pkgrun.worker import environment as environments
 from pkgrun.worker import requirements, supervisor
 from pkgrun.worker.environment import Environment
+from pkgrun.worker.limits import confined
 from pkgrun.worker.secrets import Masker
 from pkgrun.worker.supervisor import Exit, Job, Stop
 from pkgrun.worker.variables import child_environment
@@ -137,10 +139,11 @@ def call(
 ) -> Exit:
     """Run the package's code in a process of its own, while the dataset is hashed."""
     course.enter("start")
+    host, own = confining.own_places(order.limits, at, dict(os.environ))
     variables, course.inherited = child_environment(
-        host=os.environ,
+        host=host,
         parameters=order.request.parameters,
-        defaults=order.plan.variables,
+        defaults={**own, **order.plan.variables},
         secrets=order.secrets,
         gpu=order.request.gpu,
     )
@@ -150,20 +153,23 @@ def call(
         home = environment.python.parent
         variables["PATH"] = os.pathsep.join([str(home), variables.get("PATH", os.defpath)])
         variables["VIRTUAL_ENV"] = str(home.parent)
-    job = Job(
-        python=environment.python,
-        workdir=Path(at.package),
-        env=variables,
-        calls=order.plan.calls,
-        timeout=order.request.timeout,
-        grace=order.grace,
-        mask=Masker(order.secrets.values()),
-        overlay=given.overlay,
-        readonly=(Path(store.backend.url),) if given.overlay and store.backend.capabilities.paths else (),
-    )
-    given.witness()
-    ended = supervisor.run(job, observer=course.observe, stop=stop, meanwhile=make_ready)
-    course.exit = ExitRecord(reason=ended.reason, code=ended.code, signal=ended.signal)
+    with confined(order.limits, folders=[Path(path) for path in confining.folders(at)]) as confines:
+        course.confined = confining.recorded(confines)
+        job = Job(
+            python=environment.python,
+            workdir=Path(at.package),
+            env=variables,
+            calls=order.plan.calls,
+            timeout=order.request.timeout,
+            grace=order.grace,
+            mask=Masker(order.secrets.values()),
+            overlay=given.overlay,
+            readonly=(Path(store.backend.url),) if given.overlay and store.backend.capabilities.paths else (),
+            confines=confines,
+        )
+        given.witness()
+        ended = supervisor.run(job, observer=course.observe, stop=stop, meanwhile=make_ready)
+    course.exit = ExitRecord(reason=ended.reason, code=ended.code, signal=ended.signal, cause=ended.cause)
     course.usage = UsageRecord(
         peak_memory_bytes=ended.usage.peak_memory_bytes, cpu_seconds=ended.usage.cpu_seconds
     )
@@ -178,6 +184,7 @@ def judge(order: Order, at: Place, given: Given, ended: Exit) -> RunError | None
         timeout=order.request.timeout,
         dataset=order.dataset is not None,
         overlay=given.overlay is not None,
+        limits=order.limits,
     )
 
 

@@ -8,11 +8,18 @@ import signal
 from pkgrun.errors import Killed, TimedOut, UserCodeFailed
 from pkgrun.packages import contract
 from pkgrun.records import Decision, RunError
+from pkgrun.worker.limits import HOLDS_NOTHING, Limits
 from pkgrun.worker.supervisor import Exit
 
 
 def verdict(
-    ended: Exit, *, workdir: str, timeout: float | None, dataset: bool, overlay: bool = False
+    ended: Exit,
+    *,
+    workdir: str,
+    timeout: float | None,
+    dataset: bool,
+    overlay: bool = False,
+    limits: Limits = HOLDS_NOTHING,
 ) -> RunError | None:
     """Why the run makes no version, or None if it may. `overlay`: that is how the dataset was put there."""
     if ended.reason == "finished":
@@ -28,23 +35,24 @@ def verdict(
         return RunError(
             kind=Killed.kind, message=f"somebody stopped it, in {_phase(ended)}", phase=ended.phase
         )
-    return _users(ended, workdir=workdir, dataset=dataset, overlay=overlay)
-
-
-def _users(ended: Exit, *, workdir: str, dataset: bool, overlay: bool) -> RunError:
+    hint = (_seam(ended, workdir) if overlay else None) or _advice(ended, dataset=dataset, limits=limits)
     failure = ended.failure
     return RunError(
         kind=UserCodeFailed.kind,
-        message=f"{_phase(ended)} {_what(ended)}",
-        hint=(_seam(ended, workdir) if overlay else None) or _advice(ended, dataset=dataset),
+        message=f"{_phase(ended)} {_what(ended, limits)}",
+        hint=hint,
         phase=failure.phase if failure else ended.phase,
         # The work directory is gone when this is read: paths in it are shown as the package's own.
         traceback=failure.traceback.replace(workdir + "/", "") if failure else None,
     )
 
 
-def _advice(ended: Exit, *, dataset: bool) -> str | None:
+def _advice(ended: Exit, *, dataset: bool, limits: Limits) -> str | None:
     failure = ended.failure
+    if ended.reason == "out-of-memory" and ended.cause != "system":
+        return "use a smaller dataset or batch, or a larger --memory"
+    if limits.sandbox == "no-network" and failure and _UNREACHABLE.search(failure.traceback):
+        return "the run has no network: --sandbox no-network took it away"
     if (
         failure
         and failure.type == "FileNotFoundError"
@@ -70,8 +78,12 @@ def _seam(ended: Exit, workdir: str) -> str | None:
     return next((advice for error, advice in _SEAMS.items() if any(map(error.search, lines))), None)
 
 
-def _what(ended: Exit) -> str:
+def _what(ended: Exit, limits: Limits) -> str:
     failure = ended.failure
+    if ended.reason == "storage-exceeded":
+        return f"wrote more than the limit of {_size(limits.storage)}"
+    if ended.reason == "out-of-memory" and ended.cause != "system":
+        return f"took more memory than the limit of {_size(limits.memory)}"
     if ended.reason == "raised" and failure:
         first = failure.message.strip().split("\n", 1)[0][:300]
         return f"raised {failure.type}" + (f": {first}" if first else "")
@@ -90,9 +102,13 @@ _HINTS = {
     "raised": "mend the code, then train its folder: what has changed becomes the next major",
     "exited": "train() and save() have to return",
     "out-of-memory": "use a smaller dataset or batch, or a machine with more memory",
+    "storage-exceeded": "let it remove what it no longer needs, or give it more with --storage",
     "signalled": "a crash in a compiled library, or somebody's kill",
 }
 
+_UNREACHABLE = re.compile(
+    r"\[Errno (-2|-3|101|113)\]|Network is unreachable|Name or service not known|name resolution"
+)
 _FOLDERS = "|".join((contract.DATA, contract.EVALUATION_DATA, contract.DATASET))
 _IN_DATA = re.compile(rf"""["'](\./)?({_FOLDERS})["'/]|(^|[\s(=])(\./)?({_FOLDERS})/""")
 _FOREIGN = re.compile(r"\[Errno 75\]|Value too large for defined data type")
@@ -110,6 +126,14 @@ _SEAMS = {
         "the data is an overlay, where files keep the dataset's owners and modes; --mount copy gives your own"
     ),
 }
+
+
+def _size(count: int | None) -> str:
+    """In the unit that a person would have written it in."""
+    for factor, unit in ((10**9, "GB"), (1 << 30, "GiB"), (10**6, "MB"), (1 << 20, "MiB"), (1000, "kB")):
+        if count and count >= factor and count * 100 % factor == 0:
+            return f"{count / factor:g} {unit}"
+    return f"{count} bytes"
 
 
 def _phase(ended: Exit) -> str:

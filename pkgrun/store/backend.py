@@ -100,8 +100,11 @@ class Backend(Protocol):
         A folder MAY be named that holds nothing any more.
         """
 
-    def walk(self, prefix: str) -> Iterator[str]:
-        """Every key below `prefix`, however deep, in no order."""
+    def walk(self, prefix: str) -> Iterator[tuple[str, Stat]]:
+        """Every key below `prefix`, however deep, with what is known of it; in no order."""
+
+    def leftovers(self) -> Iterator[tuple[str, Stat]]:
+        """What writers that died have left and nobody reads: names that only `delete` takes. Some MAY be still written to."""
 
     def delete(self, key: str) -> None:
         """Remove a key; no error if it is gone."""

@@ -157,6 +157,12 @@ class Index:
             self.refresh()
             return True
 
+    def look_again(self) -> None:
+        """Whatever is known to be there may have been collected since."""
+        with self._lock:
+            self._looked = False
+            self._there.clear()
+
     def _is_there(self, pack: str) -> bool:
         """Looked for once: what the cache remembers may have been merged into other packs since, or be cut off."""
         if pack not in self._there:
@@ -186,6 +192,7 @@ class Index:
         entries = [(digest, at, length | directory << 31) for digest, at, length, directory in parts]
         with self._lock:
             self._there.add(pack)
+            self._sizes[pack] = end + len(entries) * packs.ENTRY + packs.FOOT
             self._note(pack, entries, end)
 
     def refresh(self) -> None:
@@ -220,6 +227,13 @@ def _mark(digest: bytes, pack: str, offset: int, length: int, directory: int) ->
     return zlib.crc32(b"%b %b %d %d %d" % (digest, pack.encode(), offset, length, directory))
 
 
+def _sound(digest: bytes, row: tuple[Any, ...]) -> bool:
+    """Whether a row is as it was written, down to the kinds of its values."""
+    name, *numbers, mark = row
+    kinds = [type(value) for value in (name, *numbers)]
+    return kinds == [str, int, int, int] and _mark(digest, name, *numbers) == mark
+
+
 class _Shelf:
     """The database of an index; without a folder, or where none can be written, it is always empty."""
 
@@ -241,7 +255,11 @@ class _Shelf:
                 os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
                 self._database = sqlite3.connect(self._path, timeout=30, check_same_thread=False)
                 self._database.executescript("pragma journal_mode=wal; pragma synchronous=off;" + _TABLES)
-            except (OSError, sqlite3.Error):
+            except (
+                OSError,
+                sqlite3.Error,
+                UnicodeDecodeError,
+            ):  # the latter of what it says about a damaged table
                 self.discard()
         return self._database
 
@@ -264,7 +282,7 @@ class _Shelf:
 
         try:
             return database.execute(question, values).fetchall()
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             self.discard()
             return []
 
@@ -281,7 +299,7 @@ class _Shelf:
         """Where a blob is said to lie."""
         question = "select name, offset, length, directory, mark from blob join pack on number = pack where digest = ?"
         found = self._ask(question, digest)
-        if any(_mark(digest, *row[:4]) != row[4] for row in found):  # SQLite does not check its pages
+        if not all(_sound(digest, row) for row in found):  # SQLite does not check its pages
             self.discard()
             return iter(())
         return (Place(name, at, length, bool(directory)) for name, at, length, directory, _ in found)
@@ -310,7 +328,7 @@ class _Shelf:
                     )
         except Damaged:  # which the reader of each will find out
             return False
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             self.discard()
             return False
         return True

@@ -54,6 +54,7 @@ def ingest(
     graft: Mapping[str, Entry] | None = None,
     before: Before | None = None,
     lenient: bool = False,
+    progress: Progress = lambda size: None,
 ) -> Ingested:
     """Take a folder in.
 
@@ -63,12 +64,13 @@ def ingest(
         graft: entries that the tree gets besides, by path, instead of what lies there.
         before: what is probably in the store already.
         lenient: leave out what a tree cannot hold, instead of raising.
+        progress: what it raises ends the taking in.
 
     Raises:
         DataInvalid, NotFound, PermissionDenied, Temporary: something under `root` cannot be kept or read.
     """
     listing = scan(root, keep, lenient=lenient)
-    taken = take_all(listing, sink, watch=watch, before=before)
+    taken = take_all(listing, sink, watch=watch, before=before, progress=progress)
     return seal(listing, taken, sink, watch=watch, graft=graft)
 
 
@@ -135,6 +137,7 @@ def take_all(
     *,
     watch: Watch | None = None,
     before: Before | None = None,
+    progress: Progress = lambda size: None,
 ) -> list[Taken]:
     """Read, hash and keep all files of a listing, by several threads; what was read, in its order."""
     found: dict[str, list[Taken]] = {
@@ -142,7 +145,7 @@ def take_all(
     }
 
     def take(portion: Portion) -> None:
-        taken = take_portion(portion, sink, watch=watch, before=before)
+        taken = take_portion(portion, sink, watch=watch, before=before, progress=progress)
         for (index, _), one in zip(portion.files, taken, strict=True):
             found[portion.folder.path][index] = one
 

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import mmap
 import os
+import re
 import stat as mode
 import threading
 from collections.abc import Collection, Iterator
@@ -86,6 +87,9 @@ def _no_file(path: str) -> Damaged:
 def _temporary(target: str) -> str:
     folder, name = os.path.split(target)
     return os.path.join(folder, f".{name[:64]}.{os.urandom(8).hex()}")
+
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}", re.DOTALL)
 
 
 def _sync(path: str) -> None:
@@ -380,19 +384,34 @@ class LocalBackend:
                 return
         yield from (name for name in names if not name.startswith("."))
 
-    def walk(self, prefix: str) -> Iterator[str]:
+    def walk(self, prefix: str) -> Iterator[tuple[str, Stat]]:
+        return self._files(prefix, hidden=False)
+
+    def leftovers(self) -> Iterator[tuple[str, Stat]]:
+        return self._files("", hidden=True)
+
+    def _files(self, prefix: str, *, hidden: bool) -> Iterator[tuple[str, Stat]]:
+        """Every file below a folder that is one of the store's, or else a temporary one."""
         waiting = [prefix]
         while waiting:
             folder = waiting.pop()
             with _translated(self._path(folder)):
                 try:
                     with os.scandir(self._path(folder)) as found:
-                        entries = [entry for entry in found if not entry.name.startswith(".")]
+                        entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
                 except (FileNotFoundError, NotADirectoryError):
                     continue
-                below = {f"{folder}/{entry.name}": entry.is_dir(follow_symlinks=False) for entry in entries}
-            waiting += [key for key, is_folder in below.items() if is_folder]
-            yield from (key for key, is_folder in below.items() if not is_folder)
+            for name, is_folder in entries:
+                key = f"{folder}/{name}" if folder else name
+                if is_folder and not name.startswith("."):
+                    waiting.append(key)
+                elif (
+                    not is_folder
+                    and name.startswith(".") == hidden
+                    and (not hidden or _TEMPORARY.fullmatch(name))
+                    and (found_now := self.stat(key)) is not None
+                ):
+                    yield key, found_now
 
     def delete(self, key: str) -> None:
         with _translated(self._path(key)), suppress(FileNotFoundError):

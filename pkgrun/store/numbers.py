@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator
 from pkgrun.errors import Damaged, NotFound
 from pkgrun.identity import NAME_PATTERN, Version, check_name
 from pkgrun.records import Head, VersionEntry, VersionRecord
+from pkgrun.records.collecting import Removal
 from pkgrun.store.backend import Backend
 from pkgrun.store.objects import digest_of
+from pkgrun.store.parallel import each
 
 _NAME = re.compile(NAME_PATTERN)
+_TOMBSTONE = re.compile(r"([0-9]{8})\.removed\.json")
 
 
 def key(package: str, version: Version) -> str:
@@ -52,8 +55,50 @@ def exists(backend: Backend, package: str, version: Version) -> bool:
     return backend.stat(key(package, version)) is not None
 
 
+def removed(backend: Backend, package: str, version: Version) -> Removal | None:
+    """That a version was removed, and by whom; None if it was not.
+
+    Raises:
+        Damaged: what says so is not what it should be.
+    """
+    name = tombstone(package, version)
+    try:
+        removal = Removal.from_bytes(backend.read(name), key=name)
+    except NotFound:
+        return None
+    if (removal.package, removal.version) != (package, version):
+        raise Damaged(f"{name} is about {removal.package}@{removal.version}")
+    return removal
+
+
+def tombstone(package: str, version: Version) -> str:
+    """Where it says that a version was removed."""
+    return key(package, version).removesuffix(".json") + ".removed.json"
+
+
+def removals(backend: Backend, package: str) -> dict[Version, Removal]:
+    """The versions of a package that were removed, ascending.
+
+    Raises:
+        Damaged: what says so of one is not what it should be.
+    """
+    gone = [
+        Version(major, minor)
+        for major in majors(backend, package)
+        for minor in sorted(_removed_minors(backend, package, major))
+    ]
+    found = zip(gone, each(lambda version: removed(backend, package, version), gone, run=1), strict=True)
+    return {version: removal for version, removal in found if removal is not None}
+
+
+def _removed_minors(backend: Backend, package: str, major: int) -> set[int]:
+    """What has a tombstone: in one listing, for most have none."""
+    names = backend.list(f"packages/{package}/{major:08}")
+    return {int(found[1]) for name in names if (found := _TOMBSTONE.fullmatch(name))}
+
+
 def packages(backend: Backend) -> list[str]:
-    """The names of all packages that have a version."""
+    """The names of all packages that have a version, be it one that was removed."""
     return sorted(
         name for name in backend.list("packages") if _NAME.fullmatch(name) and majors(backend, name)
     )
@@ -89,30 +134,44 @@ def gallop(exists: Callable[[int], bool]) -> int | None:
 
 
 def newest(backend: Backend, package: str, major: int | None = None) -> VersionRecord:
-    """The newest version of a package, or of one of its majors.
+    """The newest version of a package, or of one of its majors, that was not removed.
 
     Raises:
         NotFound: there is none.
     """
     known = majors(backend, package) if major is None else [major]
-    minor = newest_minor(backend, package, known[-1]) if known else None
-    if minor is None:
-        what = package if major is None else f"{package}@{major}"
+    last: int | None = None
+    for one in reversed(known):
+        last = newest_minor(backend, package, one)
+        left = last if last is None else _last_there(backend, package, one, last)
+        if left is not None:
+            return read(backend, package, Version(one, left))
+    what = package if major is None else f"{package}@{major}"
+    if last is None:
         raise NotFound(f"there is no package {what}", hint="`pkgrun package list` shows what there is")
-    return read(backend, package, Version(known[-1], minor))
+    raise NotFound(
+        f"every version of {what} was removed", hint=f"`pkgrun package show {package}` shows which and why"
+    )
+
+
+def _last_there(backend: Backend, package: str, major: int, last: int) -> int | None:
+    """The last minor up to `last` that was not removed; None if all were."""
+    if backend.stat(tombstone(package, Version(major, last))) is None:
+        return last
+    gone = _removed_minors(backend, package, major)
+    return max(set(range(last + 1)) - gone, default=None)
 
 
 def versions(backend: Backend, package: str) -> Iterator[VersionRecord]:
-    """Every version of a package, ascending."""
+    """Every version of a package, ascending, also those that were removed."""
     for major in majors(backend, package):
-        minor = 0
-        while exists(backend, package, Version(major, minor)):
-            yield read(backend, package, Version(major, minor))
-            minor += 1
+        last = newest_minor(backend, package, major)
+        known = [] if last is None else [Version(major, minor) for minor in range(last + 1)]
+        yield from each(lambda version: read(backend, package, version), known, run=1)
 
 
 def count(backend: Backend, package: str) -> int:
-    """How many versions a package has, without reading them."""
+    """How many numbers a package has given, without reading the records; of those that were removed, too."""
     newest = (newest_minor(backend, package, major) for major in majors(backend, package))
     return sum(minor + 1 for minor in newest if minor is not None)
 
@@ -129,7 +188,7 @@ def take(backend: Backend, entry: VersionEntry, head: Head) -> VersionRecord:
 
     From the head seen at the intent: ours, done; another's, go on; free, create; refused, read the SAME again,
     for a refused write may be our own whose answer was lost. An import whose content another import brought in
-    meanwhile is that version.
+    meanwhile is that version, also if that was removed since: whoever carries it out later must come to the same.
     """
     version = Version(head.major, head.minor + 1) if head.minor is not None else Version(head.major + 1, 0)
     while True:
@@ -166,12 +225,12 @@ def _previous(backend: Backend, package: str, version: Version) -> str | None:
 
 
 def same_content(backend: Backend, package: str, digest: str) -> VersionRecord | None:
-    """The newest import of exactly this content, or None."""
+    """The newest import of exactly this content that was not removed, or None."""
     wanted = digest.encode()
     for major in reversed(majors(backend, package)):
-        data = backend.read(key(package, Version(major, 0)))
-        if wanted in data:
-            record = read(backend, package, Version(major, 0))
-            if record.tree.digest == digest:
+        version = Version(major, 0)
+        if wanted in backend.read(key(package, version)):
+            record = read(backend, package, version)
+            if record.tree.digest == digest and backend.stat(tombstone(package, version)) is None:
                 return record
     return None

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from pkgrun.errors import Damaged, NotFound, Temporary
+from pkgrun.errors import Damaged, NotFound, RunLost, Temporary
 from pkgrun.records import Blob
-from pkgrun.store import packs
+from pkgrun.store import operations, packs
 from pkgrun.store.backend import Backend, Upload
 from pkgrun.store.blocks import Blocks
+from pkgrun.store.condemned import Condemned
 from pkgrun.store.files import Look, Taken, nothing, shown, take
 from pkgrun.store.index import Index, Place
 from pkgrun.store.packs import SIZE, Filling
@@ -108,11 +109,14 @@ class Objects:
     def __init__(self, backend: Backend, cache: str | None = None, *, index: Index | None = None) -> None:
         self._backend = backend
         self._index = index or Index(backend, cache)
-        self._sender = Sender(backend, self._index)
+        self._condemned = Condemned(backend)
+        self._sender = Sender(backend, self._index, self._condemned, self._check_open)
         self._blocks = Blocks(backend)
         self._lock = threading.Lock()
         self._blobs, self._nodes = Filling(), Filling()
         self._ahead = False
+        self._run: str | None = None
+        self._looked = False
         self._known: set[str] = set()
         self._packing: set[bytes] = set()
         self._reused: set[str] = set()
@@ -120,6 +124,47 @@ class Objects:
     def apart(self, backend: Backend) -> Objects:
         """The same blobs, for another operation."""
         return Objects(backend, index=self._index)
+
+    def look_again(self) -> None:
+        """Forget which packs were there."""
+        self._index.look_again()
+
+    def begun(self, run: str) -> None:
+        """The operation has begun: its intent is there. From now on no collection deletes what it finds here, but what was
+        condemned before; and when it is given up, no directory is published any more.
+
+        Raises:
+            Temporary: something that it has found before is gone, or condemned.
+        """
+        self._run = run
+        if not self._looked:
+            return
+        self._looked = False
+        self._ready()
+        for key in self._reused:
+            if key in self._condemned or self._backend.stat(key) is None:
+                raise Temporary(
+                    f"a collection has taken {key} away, which was to be used", hint="run this again"
+                )
+
+    def _ready(self) -> None:
+        """Before it is asked what is here, it must be known what is condemned: in this order nothing is missed."""
+        if not self._looked:
+            self._condemned.look()
+            self._index.look_again()
+            self._looked = True
+
+    def _check_open(self) -> None:
+        if self._run and operations.decided_already(self._backend, self._run):
+            raise RunLost("somebody has given the operation up", hint="run it again", run_id=self._run)
+
+    def _use(self, key: str) -> bool:
+        """Make something that is here part of this operation; False if it is here no longer."""
+        if key in self._condemned and not self._condemned.spare(key):
+            self._index.look_again()
+            return False
+        self._reused.add(key)
+        return True
 
     def flush(self) -> None:
         """Make all that was put durable, also what was found there: its writer may not have come so far yet."""
@@ -160,10 +205,12 @@ class Objects:
         raw = bytes.fromhex(digest[7:])
         if any(filling.directory(raw) for filling in (self._nodes, *self._sender.underway())):
             return True
+        self._ready()
         place = self._index.find(raw, directory=True)
-        if place is not None:
-            self._reused.add(key_of_pack(place.pack))
-        return place is not None
+        if place is None or key_of_pack(place.pack) in self._condemned:  # then what is below it may be, too
+            return False
+        self._reused.add(key_of_pack(place.pack))
+        return True
 
     def _pending(self, raw: bytes) -> bytes | None:
         for filling in (self._blobs, self._nodes, *self._sender.underway()):
@@ -174,17 +221,16 @@ class Objects:
     def _holds_small(self, raw: bytes) -> bool:
         if self._pending(raw) is not None:
             return True
+        self._ready()
         place = self._index.find(raw)
-        if place is not None:
-            self._reused.add(key_of_pack(place.pack))
-        return place is not None
+        return place is not None and self._use(key_of_pack(place.pack))
 
     def _holds_object(self, digest: str) -> bool:
         if digest not in self._known:
-            if self._backend.stat(key_of(digest)) is None:
+            self._ready()
+            if self._backend.stat(key_of(digest)) is None or not self._use(key_of(digest)):
                 return False
             self._known.add(digest)
-            self._reused.add(key_of(digest))
         return True
 
     def put(self, data: bytes) -> Blob:
@@ -237,14 +283,16 @@ class Objects:
             return
         self._ahead = True
         pack = packs.laid(place, new)
-        send(self._backend, pack)
+        send(self._backend, pack, self._condemned)  # it has no directories
         self._index.add(pack.name, pack.parts)
 
     def _there(self, digests: Sequence[bytes]) -> set[bytes]:
         """Which of them are in the store already, or on their way; they are then part of this operation."""
+        self._ready()
         places = self._index.find_all(digests)
-        self._reused.update(key_of_pack(place.pack) for place in places.values())
-        return set(places).union(*(one.common(digests) for one in (self._nodes, *self._sender.underway())))
+        used = {pack: self._use(key_of_pack(pack)) for pack in {place.pack for place in places.values()}}
+        found = {digest for digest, place in places.items() if used[place.pack]}
+        return found.union(*(one.common(digests) for one in (self._nodes, *self._sender.underway())))
 
     def node(self, data: bytes) -> Blob:
         """Keep a directory, all of whose content has been put or taken before; of any size, in a pack."""
@@ -268,6 +316,7 @@ class Objects:
 
     def _publish(self, upload: Upload, digest: str) -> None:
         self._ahead = True
+        self._condemned.renew(key_of(digest))
         upload.publish(key_of(digest))
         self._known.add(digest)
 
@@ -344,12 +393,20 @@ class Objects:
             data = self.part(place)
             self.verify(digest, data, place.pack)
         except Damaged:
-            again = self.place(digest) if self._index.distrust() else None
+            again = self._elsewhere(digest, place)
             if again is None:
                 raise
             data = self.part(again)
             self.verify(digest, data, again.pack)
         return data
+
+    def _elsewhere(self, digest: str, place: Place) -> Place | None:
+        """Where a blob lies that was not where the index said: a collection may have put it into another pack."""
+        self._index.look_again()
+        again = self.place(digest)
+        if (again is None or again == place) and self._index.distrust():
+            again = self.place(digest)
+        return None if again == place else again
 
     def place(self, digest: str) -> Place | None:
         """Which pack a blob lies in; None of one that is an object of its own, or missing."""

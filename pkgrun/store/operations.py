@@ -102,3 +102,15 @@ def runs(backend: Backend) -> Iterator[str]:
     """The ids of all operations, the newest first; a folder without an intent is none, a crash left it."""
     found = (name for name in backend.list("runs") if re.fullmatch(RUN_ID_PATTERN, name))
     yield from (name for name in sorted(found, reverse=True) if exists(backend, name))
+
+
+def decided_already(backend: Backend, run: str) -> bool:
+    """Whether an operation has been decided, by whomever."""
+    return backend.stat(key(run, "outcome.json")) is not None
+
+
+def undecided(backend: Backend) -> Iterator[str]:
+    """The ids of the operations that go on, as far as anybody knows."""
+    for run in runs(backend):
+        if not decided_already(backend, run):
+            yield run

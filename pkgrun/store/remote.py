@@ -193,10 +193,15 @@ class RemoteBackend:
         paths = {*found["common_prefixes"], *(one["path"] for one in found["objects"])} - {prefix}
         yield from (path.rpartition("/")[2] for path in paths)
 
-    def walk(self, prefix: str) -> Iterator[str]:
+    def walk(self, prefix: str) -> Iterator[tuple[str, Stat]]:
         with self._translated(prefix):
             for page in obstore.list(self._records, prefix or None, chunk_size=1000):
-                yield from (one["path"] for one in page)
+                yield from (
+                    (one["path"], Stat(one["size"], one["last_modified"].timestamp())) for one in page
+                )
+
+    def leftovers(self) -> Iterator[tuple[str, Stat]]:
+        yield from self.walk(TRIALS)
 
     # ------------------------------------------------------------------ writing
 

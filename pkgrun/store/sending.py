@@ -6,8 +6,10 @@ It owns the packs that are on their way, which can still be read here. It keeps 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from pkgrun.store.backend import Backend, Upload
+from pkgrun.store.condemned import Condemned
 from pkgrun.store.index import Index
 from pkgrun.store.packs import Filling, Pack, key_of
 
@@ -18,8 +20,13 @@ AT_ONCE = 3
 class Sender:
     """Packs on their way into one store, for one operation."""
 
-    def __init__(self, backend: Backend, index: Index) -> None:
-        self._backend, self._index = backend, index
+    def __init__(
+        self, backend: Backend, index: Index, condemned: Condemned, check: Callable[[], object]
+    ) -> None:
+        """Args:
+        check: raises if the operation was given up.
+        """
+        self._backend, self._index, self._condemned, self._check_open = backend, index, condemned, check
         self._room = threading.BoundedSemaphore(AT_ONCE)
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
@@ -69,7 +76,7 @@ class Sender:
     def _carry(self, filled: Filling) -> None:
         try:
             pack = filled.close()
-            send(self._backend, pack)
+            send(self._backend, pack, self._condemned, check=self._check_open)
             self._index.add(pack.name, pack.parts)
         except BaseException as error:
             self._failures.append(error)
@@ -80,11 +87,31 @@ class Sender:
             self._room.release()
 
 
-def send(backend: Backend, pack: Pack) -> None:
-    """Write one pack; visible and durable after the backend's next flush."""
+def send(
+    backend: Backend,
+    pack: Pack,
+    condemned: Condemned | None = None,
+    *,
+    check: Callable[[], object] = lambda: None,
+) -> None:
+    """Write one pack; visible and durable after the backend's next flush.
+
+    Args:
+        condemned: what is, as far as the operation knows.
+        check: raises if the operation was given up. A directory vouches for all below it, and what that was meant to be
+            may have been collected since.
+    """
     key = key_of(pack.name)
+    if condemned is not None:
+        condemned.renew(key)
     upload = backend.upload(key)
     write(upload, pack.data)
+    try:
+        if any(part.directory for part in pack.parts):
+            check()
+    except BaseException:
+        upload.discard()
+        raise
     upload.publish(key)
 
 

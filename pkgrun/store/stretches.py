@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Generic, NamedTuple, TypeVar
 
+from pkgrun.errors import Damaged
 from pkgrun.store.index import Place
 from pkgrun.store.objects import SMALL, Objects
 from pkgrun.store.parallel import each
@@ -45,11 +46,21 @@ class Stretch(Generic[T]):
         Raises:
             Damaged: they are gone, or others.
         """
-        data = memoryview(objects.part(Place(self.pack, self.start, self.end - self.start)))
+        data = self._data(objects)
         for blob in self.blobs:
+            if data is None:
+                yield blob.item, memoryview(objects.read(blob.digest))
+                continue
             part = data[blob.offset - self.start :][: blob.length]
             objects.verify(blob.digest, part, self.pack)
             yield blob.item, part
+
+    def _data(self, objects: Objects) -> memoryview | None:
+        """Its bytes, not verified; None if the pack is gone: a collection may have put what it held into others."""
+        try:
+            return memoryview(objects.part(Place(self.pack, self.start, self.end - self.start)))
+        except Damaged:
+            return None
 
 
 def stretches(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pkgrun.records import Blob, Tree
@@ -116,7 +116,7 @@ class _Transfer:
 
     def _look(self, digest: str, node: trees.Node) -> None:
         folders = [(entry.digest, entry.bytes) for entry in node.entries if entry.kind == "dir"]
-        folders += node.parts
+        folders += [(part.digest, part.bytes) for part in node.parts]
         self._below[digest] = [folder for folder, _ in folders]
         for folder, size in folders:
             self.folder(folder, size)
@@ -137,26 +137,34 @@ class _Transfer:
     def _send_stretch(self, stretch: Stretch[str]) -> None:
         found = [(bytes.fromhex(digest[7:]), bytes(data)) for digest, data in stretch.read(self.source)]
         self.target.keep(found)
-        self._count(len(found), sum(len(data) for _, data in found))
+        size = sum(len(data) for _, data in found)
+        self._count(len(found), size)
+        self.progress(size)
 
     def _send_small(self, digest: str) -> None:
         data = self.source.read(digest)
         self.target.keep([(bytes.fromhex(digest[7:]), data)])
         self._count(1, len(data))
+        self.progress(len(data))
 
     def _send_large(self, blob: tuple[str, int]) -> None:
         digest, size = blob
         if self.target.holds(digest, size):
             self.progress(size)
             return
-        self.target.receive(digest, size, self.source.stream(digest))
+        self.target.receive(digest, size, self._told(self.source.stream(digest)))
         self._count(1, size)
+
+    def _told(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Each is progress: a large blob takes its time, and may have to be broken off."""
+        for piece in pieces:
+            self.progress(len(piece))
+            yield piece
 
     def _count(self, files: int, size: int) -> None:
         with self._lock:
             self.sent.files += files
             self.sent.bytes += size
-        self.progress(size)
 
     def folders(self) -> None:
         """Send the directories, each after all that it holds."""

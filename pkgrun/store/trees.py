@@ -113,10 +113,11 @@ def read_node(objects: Objects, digest: str) -> list[Entry]:
 
 
 class Part(NamedTuple):
-    """A node that holds a stretch of a large directory; how many bytes of files are below."""
+    """A node that holds a stretch of a large directory; how many bytes of files are below, and how many files."""
 
     digest: str
     bytes: int
+    files: int = 0
 
 
 class Node(NamedTuple):
@@ -141,11 +142,12 @@ def parse(data: bytes, digest: str) -> Node:
 def _parse(data: bytes, digest: str) -> dict[str, Any]:
     try:
         node = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
+        canonical = orjson.dumps(node, option=orjson.OPT_SORT_KEYS)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:  # the latter: too deep
         raise _no_node(digest, "it is no JSON") from error
     if not isinstance(node, dict) or not isinstance(node.get("parts", node.get("entries")), list):
         raise _no_node(digest, "it has no entries")
-    if orjson.dumps(node, option=orjson.OPT_SORT_KEYS) != data:  # a name given twice, among others
+    if canonical != data:  # a name given twice, among others
         raise _no_node(digest, "it is not canonical")
     return node
 
@@ -186,7 +188,7 @@ def _checked(digest: str) -> str:
 
 def _part(line: Any, node: str) -> Part:
     try:
-        return Part(_checked(line["digest"]), _count(line.get("bytes", 0)))
+        return Part(_checked(line["digest"]), _count(line.get("bytes", 0)), _count(line.get("files", 0)))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _no_node(node, f"a part is malformed ({error})") from error
 

@@ -29,7 +29,7 @@ class Call:
 class Wrapper:
     """Passes every call on by way of `around`, which subclasses replace.
 
-    What `list` and `walk` find is fetched within the call, so that a failure is the call's and not the reader's.
+    What `list`, `walk` and `leftovers` find is fetched within the call, so that a failure is the call's and not the reader's.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -77,8 +77,11 @@ class Wrapper:
     def list(self, prefix: str) -> Iterator[str]:
         return iter(self.around(Call("list", prefix), lambda: tuple(self.backend.list(prefix))))
 
-    def walk(self, prefix: str) -> Iterator[str]:
+    def walk(self, prefix: str) -> Iterator[tuple[str, Stat]]:
         return iter(self.around(Call("walk", prefix), lambda: tuple(self.backend.walk(prefix))))
+
+    def leftovers(self) -> Iterator[tuple[str, Stat]]:
+        return iter(self.around(Call("leftovers"), lambda: tuple(self.backend.leftovers())))
 
     def delete(self, key: str) -> None:
         self.around(Call("delete", key), lambda: self.backend.delete(key))
@@ -123,7 +126,7 @@ class ReadOnly(Wrapper):
         self._refuse(key)
 
 
-RETRIED = frozenset({"read", "stream", "stat", "write", "upload", "list", "walk", "delete"})
+RETRIED = frozenset({"read", "stream", "stat", "write", "upload", "list", "walk", "leftovers", "delete"})
 """The calls that may be made again as they are: they change nothing, or the second time nothing more.
 
 A `write` or a `delete` that is made again may come late; so may any, for its process may sleep before it.

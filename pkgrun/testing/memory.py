@@ -103,11 +103,17 @@ class MemoryBackend:
             self._pending.clear()
 
     def list(self, prefix: str) -> Iterator[str]:
-        return iter({key[len(_below(prefix)) :].partition("/")[0] for key in self.walk(prefix)})
+        return iter({key[len(_below(prefix)) :].partition("/")[0] for key, _ in self.walk(prefix)})
 
-    def walk(self, prefix: str) -> Iterator[str]:
+    def walk(self, prefix: str) -> Iterator[tuple[str, Stat]]:
         with self._place.lock:
-            return iter([key for key in self._place.kept if key.startswith(_below(prefix))])
+            kept = self._place.kept.items()
+            return iter(
+                [(key, Stat(len(data), at)) for key, (data, at) in kept if key.startswith(_below(prefix))]
+            )
+
+    def leftovers(self) -> Iterator[tuple[str, Stat]]:
+        return iter(())
 
     def delete(self, key: str) -> None:
         with self._place.lock:

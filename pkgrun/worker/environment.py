@@ -268,7 +268,7 @@ def _alone(path: Path, task: _Task) -> Iterator[None]:
     """Hold the lock file `path`; whoever comes second waits here, stoppable."""
     from filelock import FileLock, Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = FileLock(path)
     began, said = time.monotonic(), False
     while not lock.is_locked:

@@ -69,7 +69,7 @@ def attempt(
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, ours:
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-s", "-E", TETHER, str(theirs.fileno()), _binary(), *arguments],
+                [sys.executable, "-s", "-E", TETHER, str(theirs.fileno()), program(), *arguments],
                 cwd=folder,
                 env=dict(variables),
                 stdin=subprocess.DEVNULL,
@@ -122,7 +122,12 @@ def _end(process: subprocess.Popen[bytes], control: socket.socket) -> None:
     process.wait()
 
 
-def _binary() -> str:
+def program() -> str:
+    """Where uv is.
+
+    Raises:
+        EnvironmentFailed: it is not installed.
+    """
     from uv import find_uv_bin
 
     try:

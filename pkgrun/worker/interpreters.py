@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _VERSION = re.compile(r"(?:python)?(\d+(?:\.\d+){0,2})")
 _REQUEST = re.compile(r"[A-Za-z0-9<>=~!][\w.<>=~!,+@-]*")
 _MINORS = range(6, 31)
+_OLDEST = 8  # the first minor that runs a package's code
 _PATIENCE = 20  # seconds for an interpreter to say what it is
 
 _ASK = """
@@ -151,6 +152,19 @@ def _paths(version: str, variables: Mapping[str, str]) -> Iterator[Path]:
                     yield parent / name / "bin/python3"
 
 
+def lying_here(variables: Mapping[str, str]) -> list[str]:
+    """The versions ("3.12") that the names of files promise, wherever `find` looks; none of them is started."""
+    found = {".".join(map(str, running().numbers[:2]))}
+    for path in _paths("3", variables):
+        named = re.fullmatch(r"python(3\.\d+)", path.name) or re.match(
+            r"(?:cpython-)?(3\.\d+)", path.parent.parent.name
+        )
+        if named and path.exists():
+            found.add(named[1])
+    minors = sorted(int(version.split(".")[1]) for version in found)
+    return [f"3.{minor}" for minor in minors if minor >= _OLDEST]
+
+
 def _folders(variables: Mapping[str, str]) -> list[str]:
     """PATH without pyenv's shims: what they start changes with the folder, and most of them only complain."""
     folders = variables.get("PATH", "").split(os.pathsep)
@@ -164,7 +178,7 @@ def _asked_of_uv(
 
     variables = {**memory.variables, "PATH": os.pathsep.join(_folders(memory.variables))}
     folder = memory.file.parent
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def uv(*arguments: str) -> tuple[int, str]:
         code, output, errors = installer.attempt(arguments, folder=folder, variables=variables, stop=stop)
@@ -205,7 +219,7 @@ class _Memory:
         self.file = file
         self.variables = variables
         self._entries: dict[str, Any] = {}
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RecursionError):
             read = json.loads(file.read_bytes())
             self._entries = read if isinstance(read, dict) else {}
 
@@ -238,7 +252,7 @@ class _Memory:
         self._entries |= entries
         temporary = self.file.with_name(f"{self.file.name}.{os.getpid()}")
         with suppress(OSError):
-            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             temporary.write_text(json.dumps(self._entries, indent=1, sort_keys=True) + "\n", "utf-8")
             temporary.replace(self.file)
 

@@ -16,9 +16,10 @@ from pkgrun.worker.child.protocol import LINE_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
-class Unmounted:
-    """The system refused the mounts that were asked for, so nothing of the package was run."""
+class Refused:
+    """The system refused the `limits` or `namespaces` that were asked for, so nothing of the package was run."""
 
+    what: str
     reason: str
 
 
@@ -31,7 +32,10 @@ class PhaseBegan:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What the package's code raised, secrets masked. `exits`: it asked the interpreter to exit."""
+    """What the package's code raised, secrets masked. `exits`: it asked the interpreter to exit.
+
+    `lacks` is `memory` or `storage` of an exception that says so (MemoryError, ENOMEM, EFBIG), else empty.
+    """
 
     phase: str
     type: str
@@ -39,6 +43,7 @@ class Failure:
     traceback: str
     notes: str = ""
     exits: bool = False
+    lacks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +67,20 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """Nothing of the run is left, unless `survivors`. CPU in seconds, memory in bytes."""
+    """Nothing of the run is left, unless `survivors`. CPU in seconds, memory in bytes.
+
+    `out_of_memory`: the kernel ended a process for want of it, by the run's own `limit` or that of the `system`.
+    """
 
     code: int | None
     signal: int | None
     cpu_seconds: float
     peak_memory_bytes: int
-    out_of_memory: bool
+    out_of_memory: str
     survivors: bool
 
 
-Message = Unmounted | PhaseBegan | Failure | Returned | Ended | Started | Exited
+Message = Refused | PhaseBegan | Failure | Returned | Ended | Started | Exited
 
 
 class Messages:
@@ -113,6 +121,7 @@ def _failure(content: Mapping[str, Any]) -> Failure:
         traceback=_text(content["traceback"]),
         notes=_text(content["notes"]),
         exits=content["exits"] is True,
+        lacks=_text(content["lacks"]),
     )
 
 
@@ -126,13 +135,13 @@ def _exited(content: Mapping[str, Any]) -> Exited:
         signal=None if content["signal"] is None else int(content["signal"]),
         cpu_seconds=_number(content["cpu_seconds"]),
         peak_memory_bytes=int(content["peak_memory_bytes"]),
-        out_of_memory=content["out_of_memory"] is True,
+        out_of_memory=_text(content["out_of_memory"]),
         survivors=content["survivors"] is True,
     )
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any]], Message]] = {
-    "unmounted": lambda content: Unmounted(_text(content["reason"])),
+    "refused": lambda content: Refused(_text(content["what"]), _text(content["reason"])),
     "phase": lambda content: PhaseBegan(_text(content["name"])),
     "failure": _failure,
     "result": _returned,

@@ -138,7 +138,7 @@ class _Reader:
             else value
         )
         first, second = self._root / plain, file.parent / plain
-        path = self._inside(first if first.exists() or not second.exists() else second, where)
+        path = self._inside(second if os.path.exists(second) and not os.path.exists(first) else first, where)
         relative = path.relative_to(self._root)
         self.local.add(relative)
         return "." if relative == Path() else f"./{relative.as_posix()}"
@@ -151,7 +151,7 @@ class _Reader:
         if not target.is_relative_to(self._root):
             hint = "copy it into the package folder and name it by a relative path"
             raise _invalid(where, f"refers to {target}, which is outside the package folder", hint)
-        if not target.exists():
+        if not os.path.exists(target):  # not Path's own, which raises for a name that is too long
             relative = target.relative_to(self._root)
             raise _invalid(
                 where, f"refers to {relative}, which does not exist", "add the file or remove the line"

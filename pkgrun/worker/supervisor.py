@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
 import socket
 import subprocess
 import time
@@ -20,12 +19,14 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pkgrun.errors import EnvironmentFailed, Temporary
+from pkgrun.errors import EnvironmentFailed, PermissionDenied, PkgrunError, Temporary
 from pkgrun.observe import Notice, Observer, Phase, silent
 from pkgrun.worker import remains
 from pkgrun.worker.child import protocol
+from pkgrun.worker.ending import Asked, Cause, Exit, Reason, Usage, ended
+from pkgrun.worker.limits import Confines
 from pkgrun.worker.log import Reader
 from pkgrun.worker.messages import (
     Ended,
@@ -34,12 +35,15 @@ from pkgrun.worker.messages import (
     Message,
     Messages,
     PhaseBegan,
+    Refused,
     Returned,
     Started,
-    Unmounted,
 )
 from pkgrun.worker.namespaces import Overlay, spelt
 from pkgrun.worker.secrets import Masker
+
+if TYPE_CHECKING:
+    from pkgrun.worker.storage import Watch
 
 __all__ = ["Call", "Exit", "Failure", "Job", "Reason", "Stop", "Usage", "run"]
 
@@ -49,8 +53,6 @@ BELT_SECONDS = 12.0  # more than the guard takes to give up on what it cannot ki
 JOIN_SECONDS = 5.0
 TERMINATE = protocol.encode({"event": "terminate"})
 _BUSY = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
-
-Reason = Literal["finished", "raised", "exited", "signalled", "out-of-memory", "timed-out", "killed", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Job:
     many seconds the worker has between SIGTERM and SIGKILL, and to end after its code has raised. `log_limit` in
     bytes, for each of stdout and stderr. `overlay` is what the code sees at its target, and only there; it can write
     neither to the overlay's lower folder nor to those in `readonly`, so nothing it needs to write may lie in them.
+    `confines` is what holds it otherwise.
     """
 
     python: Path
@@ -82,42 +85,7 @@ class Job:
     log_limit: int = LOG_LIMIT
     overlay: Overlay | None = None
     readonly: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What the worker and all it started took.
-
-    The peak is the larger of what the largest single process held, and of the sum over all, looked at twice a second;
-    the sum counts pages that processes share once for each.
-    """
-
-    wall_seconds: float
-    cpu_seconds: float = 0.0
-    peak_memory_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How a run ended. `phase` is the last that began: `init`, then the methods; None before that.
-
-    finished: all calls returned. raised: an exception (`failure`). exited: the package ended the interpreter,
-    `failure` tells where if by sys.exit. signalled: by nobody of us. out-of-memory: by SIGKILL while the kernel
-    counted such a kill in this control group. timed-out, killed: by the deadline, by the `Stop`. lost: the guard
-    was killed, so nobody knows.
-    """
-
-    reason: Reason
-    code: int | None
-    signal: int | None
-    failure: Failure | None
-    phase: str | None
-    scores: Mapping[str, float]
-    usage: Usage
-
-    @property
-    def ok(self) -> bool:
-        return self.reason == "finished"
+    confines: Confines = field(default_factory=Confines)
 
 
 class Stop:
@@ -161,7 +129,8 @@ def run(
     `meanwhile` is done while the job's Python starts, which takes 10 ms; it should take no longer.
 
     Raises EnvironmentFailed when the job's Python does not start, Temporary when the machine has no room for
-    processes or files, or refuses the mounts that the job asks for, and whatever the observer raises.
+    processes or files, or refuses the mounts that the job asks for, PermissionDenied when it refuses a limit or to be
+    without the network, and whatever the observer raises.
     """
     attempt = _Attempt(job, observer, stop)
     try:
@@ -183,13 +152,16 @@ class _Attempt:
         self._answers = Messages()
         self._phases = ["init", *(call.method for call in job.calls)]
         self._phase: str | None = None
-        self._unmounted: Unmounted | None = None
+        self._refused: Refused | None = None
         self._failure: Failure | None = None
         self._returned: Returned | None = None
         self._ended = False
         self._started: Started | None = None
         self._exited: Exited | None = None
-        self._asked: Literal["timed-out", "killed"] | None = None
+        self._asked: Asked | None = None
+        self._overfull = False
+        self._full: Stop | None = None
+        self._watch: Watch | None = None
         self._begin = time.monotonic()
         self._deadline = None if job.timeout is None else self._begin + job.timeout
         self._kill_at: float | None = None
@@ -198,6 +170,12 @@ class _Attempt:
         self._start()
 
     def _start(self) -> None:
+        confines = self._job.confines
+        if confines.limits.storage is not None:
+            from pkgrun.worker.storage import Watch
+
+            self._full = Stop()
+            self._watch = Watch(confines.folders, confines.limits.storage, self._full.request)
         self._control, theirs = socket.socketpair()
         self._events, events = os.pipe()
         os.set_blocking(self._events, False)
@@ -206,6 +184,8 @@ class _Attempt:
         except BaseException:
             self._control.close()
             os.close(self._events)
+            if self._watch is not None:
+                self._watch.finish()
             raise
         finally:
             theirs.close()
@@ -230,6 +210,8 @@ class _Attempt:
             "calls": calls,
             "overlay": self._job.overlay and self._job.overlay.spelt(),
             "readonly": [spelt(path) for path in self._job.readonly],
+            "network": self._job.confines.network,
+            "limits": self._job.confines.spelt(),
         }
 
     def _reader(self, descriptor: int, stream: Literal["out", "err"]) -> Reader:
@@ -249,17 +231,20 @@ class _Attempt:
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._events, select.POLLIN)
-        if self._stop is not None:
-            poll.register(self._stop, select.POLLIN)
+        wishes: dict[Asked, Stop | None] = {"killed": self._stop, "storage-exceeded": self._full}
+        heard = [(wish, why) for why, wish in wishes.items() if wish is not None]
+        for wish, _ in heard:
+            poll.register(wish, select.POLLIN)
         while True:
             ready = {descriptor for descriptor, _ in poll.poll(self._patience())}
             if self._events in ready and not self._hear():
                 poll.unregister(self._events)
             if self._control.fileno() in ready and not self._answer():
                 break
-            if self._stop is not None and self._stop.fileno() in ready:
-                poll.unregister(self._stop)
-                self._ask("killed")
+            for wish, why in heard:
+                if wish.fileno() in ready:
+                    poll.unregister(wish)
+                    self._ask(why)
             if not self._press():
                 break
         self._hear()
@@ -279,12 +264,12 @@ class _Attempt:
             self._control.shutdown(socket.SHUT_WR)
         return self._belt_at is None or now < self._belt_at
 
-    def _ask(self, why: Literal["timed-out", "killed"]) -> None:
-        """SIGTERM for the worker and its group, and the grace begins."""
+    def _ask(self, why: Asked) -> None:
+        """SIGTERM for the worker and its group, and the grace begins; for writing too much there is none."""
         self._deadline = None
         if self._asked is None and self._exited is None:
             self._asked = why
-            self._end_by(self._job.grace)
+            self._end_by(0.0 if why == "storage-exceeded" else self._job.grace)
             if self._started is not None:  # else its reading of `init` would swallow it
                 self._send(TERMINATE)
 
@@ -314,8 +299,8 @@ class _Attempt:
         if isinstance(message, PhaseBegan) and message.name in self._phases:
             self._phase = message.name
             self._observer(Phase(message.name, time.time()))
-        elif isinstance(message, Unmounted) and self._phase is None:  # user code cannot say it: it is a phase
-            self._unmounted = message
+        elif isinstance(message, Refused) and self._phase is None:  # user code cannot say it: it is a phase
+            self._refused = message
         elif isinstance(message, Failure) and self._failure is None and self._returned is None:
             self._failure = self._masked(message)
             self._end_by(self._job.grace)  # a thread of the package must not keep a failed run alive
@@ -335,6 +320,7 @@ class _Attempt:
             traceback=mask(failure.traceback),
             notes=mask(failure.notes),
             exits=failure.exits,
+            lacks=failure.lacks,
         )
 
     def _answer(self) -> bool:
@@ -366,6 +352,8 @@ class _Attempt:
         for pipe in self._pipes:
             pipe.close()
         os.close(self._events)
+        if self._watch is not None:
+            self._overfull = self._watch.finish()
 
     def _sweep(self) -> None:
         """The guard has not done it, or has not been asked yet."""
@@ -381,6 +369,8 @@ class _Attempt:
             self._process.kill()
             worker = self._started.pid if self._started else None
             remains.kill(session=self._process.pid, group=worker, pipes=frozenset(held))
+            for control_group in self._job.confines.groups:
+                control_group.kill()
 
     def verdict(self) -> Exit:
         """How it ended."""
@@ -392,15 +382,13 @@ class _Attempt:
                 f"{self._job.python} does not run pkgrun's worker (exit code {self._process.returncode})",
                 hint="the log holds what it said; Python 3.8 or newer is needed",
             )
-        if self._unmounted is not None and self._asked is None:
-            raise Temporary(
-                f"the data cannot be mounted: {self._job.mask.text(self._unmounted.reason)}",
-                hint="--mount copy needs no mounts",
-            )
-        self._remark()
+        if self._refused is not None and self._asked is None:
+            raise _refusal(self._refused, self._job)
         end = self._exited
+        reason, cause = self._reason()
+        self._remark(reason)
         return Exit(
-            reason=self._reason(),
+            reason=reason,
             code=end.code if end else None,
             signal=end.signal if end else None,
             failure=self._failure,
@@ -411,30 +399,49 @@ class _Attempt:
                 cpu_seconds=end.cpu_seconds if end else 0.0,
                 peak_memory_bytes=end.peak_memory_bytes if end else 0,
             ),
+            cause=cause,
         )
 
-    def _reason(self) -> Reason:
-        if self._asked is not None:
-            return self._asked
-        if self._exited is None:
-            return "lost"
-        if self._failure is not None:
-            return "exited" if self._failure.exits else "raised"
-        if self._returned is not None and (self._ended or self._exited.code == 0):
-            return "finished"
-        if self._exited.signal is None:
-            return "exited"
-        by_kernel = self._exited.signal == signal.SIGKILL and self._exited.out_of_memory
-        return "out-of-memory" if by_kernel else "signalled"
+    def _reason(self) -> tuple[Reason, Cause | None]:
+        end = self._exited
+        return ended(
+            asked=self._asked,
+            exited=end,
+            failure=self._failure,
+            complete=self._returned is not None and (self._ended or (end is not None and end.code == 0)),
+            limits=self._job.confines.limits,
+            overfull=self._overfull,
+        )
 
-    def _remark(self) -> None:
+    def _remark(self, reason: Reason) -> None:
         """What a person should know of a run that ended well all the same."""
         end = self._exited
-        if end is not None and end.survivors:
+        if end is None:
+            return
+        if end.survivors:
             self._observer(Notice("a process of the run could not be killed"))
-        if end is not None and self._reason() == "finished" and end.code != 0:
+        if reason != "finished":
+            return
+        if end.out_of_memory:
+            self._observer(Notice("a process that the run had started was killed for want of memory"))
+        if end.code != 0:
             how = f"signal {end.signal}" if end.signal else f"code {end.code}"
             self._observer(Notice(f"the interpreter ended with {how}, after all calls had returned"))
+
+
+def _refusal(refused: Refused, job: Job) -> PkgrunError:
+    reason = job.mask.text(refused.reason)
+    if refused.what == "limits":
+        return PermissionDenied(
+            f"the run cannot be put under its limits: {reason}",
+            hint="leave --memory, --cpus and --storage out, or ask whoever owns the machine",
+        )
+    if job.confines.network:
+        return PermissionDenied(
+            f"the run cannot be without the network: {reason}",
+            hint="--sandbox process needs no powers of the system",
+        )
+    return Temporary(f"the data cannot be mounted: {reason}", hint="--mount copy needs no mounts")
 
 
 def _started(job: Job, control: int, events: int) -> subprocess.Popen[bytes]:

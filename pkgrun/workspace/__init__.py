@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pkgrun import __version__
 from pkgrun.errors import NotFound
+from pkgrun.identity import Version
 from pkgrun.observe import Observer, silent
 from pkgrun.records import RunRecord, VersionRecord
+from pkgrun.records.collecting import Removal
 from pkgrun.runs import lookup, recover
 from pkgrun.runs.here import actor
 from pkgrun.settings import cache_folder, cache_limit, store_location
@@ -21,7 +23,10 @@ from pkgrun.store.trees import Entry
 if TYPE_CHECKING:
     from pkgrun.runs.handle import Run
     from pkgrun.runs.importing import Imported
+    from pkgrun.runs.reaper import Recovery
+    from pkgrun.runs.removing import Removed
     from pkgrun.workspace.datasets import Datasets
+    from pkgrun.workspace.retention import Retention
 
 
 _PIPELINES = {"training", "evaluation", "full"}
@@ -61,6 +66,13 @@ class Workspace:
         from pkgrun.workspace.datasets import Datasets
 
         return Datasets(self._store)
+
+    @property
+    def retention(self) -> Retention:
+        """Which versions are kept and which are given up."""
+        from pkgrun.workspace.retention import Retention
+
+        return Retention(self._store)
 
     def add(
         self,
@@ -105,6 +117,10 @@ class Workspace:
         upgrade: bool = False,
         mount: Literal["auto", "overlay", "reflink", "copy"] = "auto",
         require_stable_data: bool = False,
+        sandbox: Literal["none", "process", "no-network"] = "none",
+        memory: int | str | None = None,
+        cpus: float | None = None,
+        storage: int | str | None = None,
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
@@ -128,14 +144,21 @@ class Workspace:
             upgrade: resolve the requirements anew instead of re-using the parent's lock.
             mount: how the dataset is put there; `auto` takes the first way that works.
             require_stable_data: fail if the dataset changed while the code ran on it.
-            idempotency_key: calling again with the same key and arguments gives the same run.
+            sandbox: `process` gives the code a home and a temporary folder of its own and no core dumps; `no-network`
+                takes the network away too. Neither keeps it from what its user may read or write.
+            memory: bytes, or `2GB`, that it may take; by a control group where one may be made, else the address
+                space of each process. The record says which.
+            cpus: processors that it may use; by a control group, else by how many it runs on.
+            storage: bytes, or `2GB`, that it may add to its work directory, looked at again and again.
+            idempotency_key: calling again with the same key and arguments gives the same run while it goes on or if it
+                succeeded; a new one if it did not, or was not heard for 15 minutes.
             keep_workdir: leave the work directory; `observer` is told where.
             observer: told what happens, from several threads.
 
         Raises:
             UsageError, NotFound, PackageInvalid, Conflict, PermissionDenied: before anything was begun.
         """
-        from pkgrun.runs import launch
+        from pkgrun.runs import confining, launch
 
         wish = launch.Wish(
             package=os.fspath(package),
@@ -154,6 +177,7 @@ class Workspace:
             description=description,
             tags=dict(tags or {}),
             keep_workdir=keep_workdir,
+            limits=confining.wanted(sandbox, memory, cpus, storage),
         )
         return launch.train(
             self._store,
@@ -166,12 +190,12 @@ class Workspace:
         )
 
     def packages(self) -> dict[str, int]:
-        """The names of all packages, ascending, with how many versions each has."""
+        """The names of all packages, ascending, with how many versions each has; those that were removed count too."""
         backend = self._store.backend
         return {name: numbers.count(backend, name) for name in numbers.packages(backend)}
 
     def versions(self, package: str) -> list[VersionRecord]:
-        """All versions of a package, ascending.
+        """All versions of a package, ascending, also those that were removed (`removals`).
 
         Raises:
             NotFound: there is no such package.
@@ -181,13 +205,41 @@ class Workspace:
             raise NotFound(f"there is no package {package}", hint="`pkgrun package list` shows what there is")
         return found
 
-    def version(self, name: str) -> VersionRecord:
+    def version(self, name: str, *, removed: bool = False) -> VersionRecord:
         """The version that `name`, `name@major` or `name@major.minor` means; without a number the newest.
 
+        Args:
+            removed: also the record of one that was removed, if it is named by its number.
+
         Raises:
-            NotFound: there is none.
+            NotFound: there is none, or it was removed.
         """
-        return lookup.version(self._store, name)
+        return lookup.version(self._store, name, removed=removed)
+
+    def removals(self, package: str) -> dict[Version, Removal]:
+        """The versions of a package that were removed: when, by whom and why."""
+        return numbers.removals(self._store.backend, package)
+
+    def remove(self, name: str, *, reason: str | None = None, force: bool = False) -> Removed:
+        """Give up the content of a version, with the artifacts and the snapshot of the run that made it.
+
+        Its record, its log and its number stay; the number is never given again. The space is freed by the next
+        collection (`pkgrun.workspace.stores.gc`). One that was removed already stays as it is.
+
+        Args:
+            name: `name@major.minor`, in full.
+            reason: kept with it.
+            force: also if other versions came from it.
+
+        Raises:
+            UsageError: the name has not the version in full.
+            NotFound: there is no such version.
+            Conflict: other versions came from it, or an operation that goes on starts from it.
+            PermissionDenied, Temporary: the store refuses.
+        """
+        from pkgrun.runs.removing import remove
+
+        return remove(self._store, name, reason=reason, force=force, by=actor(__version__))
 
     def files(self, name: str) -> Iterator[tuple[str, Entry]]:
         """The files, folders and links of a version by path, in order."""
@@ -226,3 +278,19 @@ class Workspace:
         """
         records = (recover.settle(self._store, run) for run in operations.runs(self._store.backend))
         yield from islice((record for record in records if everything or record.kind in _PIPELINES), limit)
+
+    def recover(self, *, silent_for: float = recover.SILENT) -> Recovery:
+        """Bring to its end what nobody carries on: decided operations are carried out, dead and silent ones are lost.
+
+        What is given up here can commit no more, also if it lives.
+
+        Args:
+            silent_for: seconds without a sign of life, by the store's clock, after which nobody works on an operation.
+
+        Raises:
+            UsageError: `silent_for` is no number of seconds.
+            PermissionDenied, Temporary: the store refuses.
+        """
+        from pkgrun.runs.reaper import reap
+
+        return reap(self._store, silent_for=silent_for)

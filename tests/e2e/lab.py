@@ -63,6 +63,10 @@ class Lab:
     cache: Path
     env: dict[str, str] = field(default_factory=dict)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    before: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.before = self._work_folders()
 
     def __enter__(self) -> Lab:
         return self
@@ -147,9 +151,12 @@ class Lab:
         }
 
     def leftovers(self) -> list[str]:
-        """What lies among the work directories."""
+        """What lies among the work directories, and lay not there before: another test's dead may still do so."""
+        return sorted(self._work_folders() - self.before)
+
+    def _work_folders(self) -> frozenset[str]:
         work = self.cache / "work"
-        return sorted(os.listdir(work)) if work.exists() else []
+        return frozenset(os.listdir(work) if work.exists() else ())
 
     def processes(self) -> list[int]:
         """The living processes that have to do with this lab, by command line, environment or current folder."""
@@ -158,7 +165,7 @@ class Lab:
 
 def chain_is_intact(store: Path, package: str, major: int) -> bool:
     """Whether each minor's record names the digest of the record before it."""
-    records = sorted((store / "packages" / package / f"{major:08}").glob("*.json"))
+    records = sorted((store / "packages" / package / f"{major:08}").glob("*[0-9].json"))
     digests = ["sha256:" + hashlib.sha256(record.read_bytes()).hexdigest() for record in records]
     named = [json.loads(record.read_bytes())["previous"] for record in records]
     return named[1:] == digests[:-1]
@@ -166,7 +173,9 @@ def chain_is_intact(store: Path, package: str, major: int) -> bool:
 
 def minors(store: Path, package: str, major: int = 1) -> list[int]:
     """The minors that have a record."""
-    return sorted(int(file.stem) for file in (store / "packages" / package / f"{major:08}").glob("*.json"))
+    return sorted(
+        int(file.stem) for file in (store / "packages" / package / f"{major:08}").glob("*[0-9].json")
+    )
 
 
 def until(holds: Callable[[], object], seconds: float = 30, what: str = "it") -> None:

@@ -18,6 +18,8 @@ from pkgrun.testing import Fault, Faulty, Plan
 from .copies import copied, copied_into, everything, prepared
 from .lab import Lab
 
+pytestmark = [pytest.mark.row(8), pytest.mark.row(9)]
+
 
 @pytest.fixture
 def history(lab: Lab) -> Lab:

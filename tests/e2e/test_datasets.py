@@ -142,6 +142,7 @@ def test_sixteen_processes_at_once(lone_lab: Lab) -> None:
         )
 
 
+@pytest.mark.row(8)
 def test_death_while_adding_leaves_nothing_half(lone_lab: Lab) -> None:
     folder = dataset(lone_lab)
     lone_lab.workspace()
@@ -171,6 +172,7 @@ def test_death_while_adding_leaves_nothing_half(lone_lab: Lab) -> None:
     assert folders.look(os.fsencode(lone_lab.folder / "out")) == PLAIN
 
 
+@pytest.mark.row(1)
 @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "-x", "a@1", "a" * 129, "ä", "a\0b"])
 def test_hostile_names(lone_lab: Lab, name: str) -> None:
     folder, datasets = dataset(lone_lab), lone_lab.workspace().datasets
@@ -191,6 +193,7 @@ def test_a_dataset_that_cannot_be_kept_gets_no_number(lone_lab: Lab) -> None:
         datasets.get("rows")
 
 
+@pytest.mark.row(10)
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("which", [b"large", b"rows.csv"])
 def test_damage_is_found_on_the_way_out(lone_lab: Lab, which: bytes, damage: str) -> None:

@@ -67,6 +67,10 @@ class Terminal:
         self.process.wait(30)
         return self.seen
 
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self.master, keys.encode())
+
     def _read(self) -> bool:
         try:
             data = os.read(self.master, 65536)

@@ -137,7 +137,7 @@ def test_diagnosis_with_scikit_learn_really_installed(installed: Installed) -> N
     assert facts["changes"]["changed"]["count"] == facts["changes"]["removed"]["count"] == 0
     assert facts["metrics"]["cross_validation.accuracy"] > 0.9
     assert facts["metrics"] == document["metrics"]
-    assert facts["exit"] == {"reason": "finished", "code": 0, "signal": None}
+    assert facts["exit"] == {"reason": "finished", "code": 0, "signal": None, "cause": None}
     assert facts["usage"]["peak_memory_bytes"] > 10_000_000
     assert facts["usage"]["cpu_seconds"] > 0
     assert record["by"] == {

@@ -22,6 +22,8 @@ from tests.store.blobs import lacking
 
 from .lab import SCRIPT, Lab, chain_is_intact, minors, processes, until
 
+pytestmark = pytest.mark.row(8)
+
 PHASES = ("stage", "environment", "mount", "start", "init", "train", "save", "collect", "commit")
 
 DAEMON = """
@@ -230,6 +232,10 @@ def test_a_running_training_of_a_dead_command_ends_at_once(lone_lab: Lab) -> Non
     code += "    def save(self): pass\n"
     process = lab.start("train", lab.package("p", code))
     until(lab.mark("began").exists)
+    [run] = lab.workspace().runs()
+    until(
+        lambda: lab.workspace().run(run.run).record().phase == "train", 10, "the sign of life that tells it"
+    )
     assert lab.processes()
     process.kill()
     process.wait()
@@ -237,9 +243,8 @@ def test_a_running_training_of_a_dead_command_ends_at_once(lone_lab: Lab) -> Non
     until(lambda: not lab.processes(), 3, "the end of all processes")
     document = lab.document("run", "list")
     assert [run["status"] for run in document["runs"]] == ["lost"]
-    run = document["runs"][0]["run_id"]
-    assert lab.document("run", "show", run)["error"]["kind"] == "lost"
-    assert "died (phase train)" in lab.pkgrun("run", "show", run).out
+    assert lab.document("run", "show", run.run)["error"]["kind"] == "lost"
+    assert "died (phase train)" in lab.pkgrun("run", "show", run.run).out
 
 
 def strace_works() -> bool:

@@ -26,6 +26,8 @@ from pkgrun.store.wrappers import RETRIED, Retrying
 from pkgrun.testing import Fault, Faulty, MemoryBackend, Plan
 from tests.packages.folders import TRAIN, package
 
+pytestmark = pytest.mark.row(9)
+
 When = Literal["before", "after"]
 
 ERRORS = {

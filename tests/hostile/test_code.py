@@ -12,6 +12,8 @@ import pytest
 from tests.hostile.scene import Ended, Scene
 from tests.worker.trial import alive, until
 
+pytestmark = pytest.mark.row(6)
+
 CASES: dict[str, tuple[str, str, int, str]] = {
     "raises": ("raise ValueError('mine')", "failed", 1, "raised ValueError: mine"),
     "raises in save": ("pass", "failed", 1, "save() raised"),
@@ -90,6 +92,7 @@ def test_row_6_who_ignores_sigterm_is_killed_after_the_grace(scene: Scene) -> No
 
 FINE = {
     "prints without end": "block = b'x' * 99 + b'\\n'\nfor _ in range(400): os.write(1, block * 1000)",
+    "prints a gigabyte": "block = b'x' * 99 + b'\\n'\nfor _ in range(10_000): os.write(1, block * 1000)",
     "prints one long line": "os.write(1, b'x' * 20_000_000)",
     "prints controls": "os.write(1, b'\\x1b]0;t\\x07\\0\\xff\\r\\n'); os.write(2, b'\\x1b[2J')",
     "prints messages": "print('{\"event\":\"failure\"}')",
@@ -113,7 +116,12 @@ FINE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", FINE)
+LONG = {"prints a gigabyte"}
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] if case in LONG else []) for case in FINE]
+)
 def test_row_6_odd_but_no_failure(scene: Scene, case: str) -> None:
     sign = f"sign-{uuid.uuid4().hex}"
     scene.added(f"{FINE[case]}\nhome = os.path.dirname(os.path.abspath(__file__))", save="pass")

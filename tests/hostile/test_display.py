@@ -15,6 +15,8 @@ import pytest
 
 from tests.hostile.scene import SCRIPT, Scene
 
+pytestmark = pytest.mark.row(12)
+
 NASTY = (
     "<script>alert(1)</script> [red]markup[/red] :key: dict:warning:\x1b[31mred \x1b]8;;http://x\x07link\x1b]8;;\x07 "
     "\x1b]52;c;cHduZWQ=\x07 \x07 over\rwritten \x9b31m \x85 \u202egnp.exe \u2066x\u2069 \u061c \x1bP1$r\x1b\\ \x7f\b"
@@ -166,3 +168,37 @@ def test_row_12_a_store_that_was_tampered_with_draws_nothing_either(scene: Scene
     inert(on_a_terminal(["--store", str(scene.store), "run", "show", run], scene.root))
     inert(scene.call("run", "show", run).out)
     assert sys.stdout is not None
+
+
+def test_row_12_datasets_are_shown_inert(scene: Scene) -> None:
+    folder = scene.root / "d\x1b[31m\u202e"
+    folder.mkdir()
+    (folder / NASTY.replace("/", "|")[:200]).write_text("x")
+    scene.workspace.datasets.add("rows", folder, description=NASTY, tags={NASTY: NASTY})
+    (folder / "more\x1b]0;pwned\x07").write_text("x")
+    scene.workspace.datasets.add("rows", folder, description=NASTY)
+    out = str(scene.root / "home" / "out\x1b[31m")
+    for words in (
+        ["dataset", "list"], ["dataset", "show", "rows"], ["dataset", "show", "rows@1"], ["dataset", "files", "rows@2"],
+        ["dataset", "diff", "rows@1", "rows@2"], ["dataset", "add", "rows", str(folder)], ["run", "list", "--all"],
+        ["dataset", "export", "rows", out], ["store", "copy", str(scene.store), str(scene.root / "copy\x1b[31m")],
+    ):  # fmt: skip
+        inert(on_a_terminal(["--store", str(scene.store), *words], scene.root))
+        if words[1] != "export":
+            plain = scene.call(*words)
+            assert plain.code == 0, plain
+            inert(plain.out + plain.err)
+
+
+def test_row_12_a_log_is_shown_as_text_whatever_is_in_it(scene: Scene) -> None:
+    """Every byte there is, every C1 control, and what terminals answer to."""
+    scene.added(
+        "for n in range(256): os.write(1, b'byte ' + bytes([n]) + b' end\\n')\n"
+        "for n in range(0x80, 0xa0): print('c1 ' + chr(n) + ' end')\n"
+        "for text in ('\\x1b[c', '\\x1b[6n', '\\x1bZ', '\\x1b]11;?\\x07', '\\x1b[21t', '\\x1bP+q544e\\x1b\\\\', '\\x05'): print(text)"
+    )
+    run = scene.train().record.run
+    for words in (["run", "logs", run], ["run", "show", run], ["run", "logs", "-v", run]):
+        inert(on_a_terminal(["--store", str(scene.store), *words], scene.root))
+        plain = scene.call(*words)
+        inert(plain.out + plain.err)

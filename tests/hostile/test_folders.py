@@ -13,8 +13,10 @@ import pytest
 
 from pkgrun.errors import PkgrunError
 from pkgrun.observe import Progress
-from tests.hostile.scene import Scene
+from tests.hostile.scene import Scene, tree
 from tests.processes import powerless
+
+pytestmark = pytest.mark.row(5)
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices and becomes somebody else")
 
@@ -286,3 +288,92 @@ def test_row_5_our_own_files_of_a_package_of_every_kind(scene: Scene, name: str,
         if kind == "zero" and words[1] == "add":
             assert said.code == 4
             assert name in said.err
+
+
+@pytest.mark.parametrize("what", [*REFUSED, "device"])
+def test_row_5_a_registered_dataset_keeps_no_more(scene: Scene, what: str) -> None:
+    """By the command, and by the library; what is refused gets no number, and the next one is 1."""
+    data = _folder(scene)
+    if what == "device":
+        try:
+            os.mknod(data / "odd", 0o20666, os.makedev(1, 5))
+        except PermissionError:
+            pytest.skip("no devices can be made here")
+    make, reason = REFUSED.get(what, (lambda path: None, "a device"))
+    make(data / "odd")
+    said = scene.call("dataset", "add", "rows", data)
+    assert said.code == 2
+    assert reason in said.err
+    with pytest.raises(PkgrunError, match="odd"):
+        scene.workspace.datasets.add("rows", data)
+    (data / "odd").unlink()
+    assert scene.workspace.datasets.add("rows", data).record.number == 1
+
+
+def test_row_5_a_registered_dataset_comes_out_as_it_was(scene: Scene) -> None:
+    data = _folder(scene)
+    for name in (
+        b"n" * 255,
+        b"\xff\xfe",
+        b"A",
+        b"a",
+        "\u00e4".encode(),
+        "a\u0308".encode(),
+        b"\n",
+        b"-rf",
+        b"%41",
+    ):
+        with open(os.path.join(os.fsencode(data), name), "wb") as file:
+            file.write(name)
+    for kind, target in KEPT.items():
+        (data / f"link-{kind}").symlink_to(target)
+    deep = data / "/".join(["d"] * 200)
+    deep.mkdir(parents=True)
+    (data / "empty").mkdir()
+    (data / "below" / "file").chmod(0o755)
+    assert scene.call("dataset", "add", "rows", data).code == 0
+    out = scene.root / "home" / "out"
+    assert scene.call("dataset", "export", "rows", out).code == 0
+    assert tree(out) == tree(data)
+    assert os.access(out / "below" / "file", os.X_OK)
+    assert scene.workspace.datasets.add("rows", out).new is False
+
+
+def test_row_5_a_file_that_vanishes_or_changes_while_it_is_registered(scene: Scene) -> None:
+    """The number that it gets is of bytes that were there; or it gets none."""
+    data = _folder(scene)
+    for number in range(500):
+        (data / f"f{number:03}").write_bytes(b"x" * 5000)
+    stop = threading.Event()
+
+    def disturb() -> None:
+        number = 0
+        while not stop.is_set():
+            file = data / f"f{number % 500:03}"
+            file.unlink() if number % 3 else file.write_bytes(b"y" * (number % 9000))
+            file.write_bytes(b"z" * 5000)
+            number += 1
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    added = []
+    try:
+        for _ in range(5):
+            try:
+                added.append(scene.workspace.datasets.add("rows", data).record)
+            except PkgrunError as error:
+                assert error.exit_code in (6, 8, 75), error  # noqa: PT017
+                assert str(data) in error.message or "f" in error.message  # noqa: PT017
+    finally:
+        stop.set()
+        thread.join()
+    final = scene.workspace.datasets.add("rows", data).record
+    for record in [*added, final]:
+        out = scene.root / "home" / f"out{record.number}"
+        if not out.exists():
+            scene.workspace.datasets.export(record.label, out)
+            assert {path.stat().st_size > 0 for path in out.glob("f*")} <= {True, False}
+    assert [one.number for one in scene.workspace.datasets.numbers("rows")] == list(
+        range(1, final.number + 1)
+    )
+    assert scene.call("dataset", "diff", "rows@1", f"rows@{final.number}").code == 0

@@ -10,6 +10,8 @@ import pytest
 from pkgrun.errors import Conflict, InvalidName, NotFound, PackageInvalid, PkgrunError, UsageError
 from tests.hostile.scene import Scene
 
+pytestmark = pytest.mark.row(1)
+
 BAD = [
     "..", "../x", "/etc/passwd", "%2e%2e", "%252e", "..;/", "a\\b", "a\0b", "a//b", "a#b", "a?b", "a\nb", "a\n",
     "-rf", "$(touch pwned)", ";touch pwned", "`touch pwned`", "a b", "", ".", ".hidden", "ä", "a" * 129, "\u202ea",

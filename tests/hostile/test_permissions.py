@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from pkgrun.errors import PkgrunError
+from tests.datasets.remote.web_server import File, web_server
 from tests.hostile.scene import Scene
 from tests.processes import powerless
+
+pytestmark = pytest.mark.row(11)
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
 
@@ -144,3 +147,48 @@ def test_row_11_a_store_that_may_only_be_read(scene: Scene) -> None:
     kind, message = powerless(write)
     assert kind == "permission"
     assert str(scene.store) in message
+
+
+OPEN = """
+import stat
+found = []
+def look(folder):
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode): continue
+        if mode & 0o077: found.append((path, oct(mode)))
+        elif stat.S_ISDIR(mode) and os.access(path, os.X_OK): continue  # what is below is as closed as it is
+for folder in os.environ['LOOK'].split(':'): look(folder)
+open(os.environ['OUT'], 'w').write('\\n'.join(map(repr, found)))
+"""
+
+
+def test_row_11_what_is_made_in_cache_and_temporary_folders_is_for_nobody_else(
+    scene: Scene, umask: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the code runs, and afterwards; with an environment of its own and a dataset that was fetched."""
+    temporary = scene.root / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    out = scene.root / "home" / "open"
+    scene.added(OPEN)
+    below = [scene.cache / name for name in ("work", "datasets", "stores", "environments")]
+    with web_server() as web:
+        web.files["/d.csv"] = File(b"a,b\n")
+        ended = scene.train(
+            environment="isolated",
+            data=f"{web.url}/d.csv",
+            save_training_data=True,
+            env={"OUT": str(out), "LOOK": f"{scene.cache}:{temporary}"},
+        )
+    assert ended.error is None, ended.error
+    closed = stat.S_IMODE(scene.cache.stat().st_mode) & 0o077 == 0
+    assert closed or out.read_text() == ""
+    assert os.listdir(temporary) == []
+    for folder in [scene.cache] if closed else [one for one in below if one.exists()]:
+        assert stat.S_IMODE(folder.stat().st_mode) & 0o077 == 0, folder
+    for kind in ("work", "datasets"):
+        for path in (scene.cache / kind).rglob("*"):
+            if path.parent == scene.cache / kind:
+                assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path

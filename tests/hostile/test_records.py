@@ -17,6 +17,8 @@ from pkgrun.store.root import open_store
 from tests.hostile.scene import Scene, tree
 from tests.store.blobs import file_of
 
+pytestmark = pytest.mark.row(2)
+
 POINTERS = [
     "../../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "https://host/x", "sha256:../../x", "sha256:" + "G" * 64,
     "sha256:" + "a" * 63, "sha256:" + "a" * 64 + "\n", "md5:" + "a" * 32, "", 5, None, ["sha256:" + "a" * 64], {},

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from pkgrun.errors import UsageError
+from tests.datasets.remote.web_server import File, web_server
 from tests.hostile.scene import Scene, holders
+
+pytestmark = pytest.mark.row(7)
 
 
 def forms(value: str) -> list[bytes]:
@@ -194,3 +197,68 @@ def test_row_7_credentials_in_what_is_asked(scene: Scene, canary: str) -> None:
         assert said.code == 2, said
         assert value not in said.out + said.err or words[-1].endswith("=@/x")
     assert os.listdir(scene.store / "runs") != []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_row_7_afterwards_it_is_nowhere(scene: Scene, canary: str, *, fails: bool) -> None:
+    """In every place at once: a secret, a URL's user, password and token, an exception, the host's own environment."""
+    password, token, host = (hashlib.sha256(f"{canary}{n}".encode()).hexdigest()[:30] for n in range(3))
+    scene.added(
+        "S = os.environ['S']\nprint(S, dict(os.environ), file=sys.stderr)\n"
+        "assert 'HOST_TOKEN' not in os.environ\n"
+        + ("raise ValueError(S) from KeyError(S)" if fails else "mark('artifacts/a')")
+    )
+    with web_server() as web:
+        web.files["/d.csv"] = web.files[f"/d.csv?token={token}"] = File(b"a,b\n")
+        url = web.url.replace("://", f"://user:{password}@") + f"/d.csv?token={token}"
+        said = scene.call(
+            "train", "pack", "--environment", "current", "--data", url, "--secret", "S", "-v", "--save-training-data",
+            "--json", env={"S": canary, "HOST_TOKEN": host},
+        )  # fmt: skip
+        assert any(asked.authorization for asked in web.asked), "the server was not given the password"
+    assert said.code == (1 if fails else 0), said
+    run = said.document["run_id"]
+    calls = [
+        ["run", "show", run], ["run", "logs", run], ["run", "logs", run, "-v"], ["run", "results", run], ["run", "list", "--all"],
+        ["run", "artifacts", run, "--out", scene.root / "out1"],
+        ["store", "copy", scene.store, scene.root / "copied"],
+    ]  # fmt: skip
+    if not fails:
+        calls += [
+            ["run", "artifacts", run, "--snapshot", "--out", scene.root / "out2"],
+            ["package", "files", "pack@1.1", "--out", scene.root / "out3"],
+            ["package", "show", "pack@1.1", "--json"],
+        ]
+    pages = [scene.call(*words) for words in calls]
+    assert {page.code for page in pages} == {0}
+    assert (scene.store / "runs" / run / "_results.json").is_file()
+    for value in (canary, password, token, host):
+        nowhere(scene, value, said.out, said.err, *(text for page in pages for text in (page.out, page.err)))
+        for place in ("copied", "out1", "out2", "out3", "home", "pack"):
+            assert [*holders(scene.root / place, forms(value))] == []
+
+
+def test_row_7_a_url_that_cannot_be_read_hides_it_too(scene: Scene, canary: str) -> None:
+    """Whatever the host looks like, and whoever says what is wrong with it."""
+    scene.added()
+    value = canary.split("/")[1].rstrip("+=")
+    for host in ("127.0.0.1:9", "[::1]:9", "no-such-host.invalid", "[::1", "a b", "", "[::1]"):
+        for url in (
+            f"http://user:{value}@{host}/a",
+            f"http://{host}/a?token={value}",
+            f"s3://{value}:{value}@{host}/a",
+        ):
+            said = scene.call(
+                "train",
+                "pack",
+                "--environment",
+                "current",
+                "--data",
+                url,
+                env={"AWS_EC2_METADATA_DISABLED": "1"},
+                timeout=60,
+            )
+            assert said.code in (2, 6, 9, 75), (url, said)
+            assert value not in said.out + said.err, url
+            assert "Traceback" not in said.err
+    nowhere(scene, value)

@@ -11,6 +11,8 @@ import pytest
 
 from pkgrun.packages.git import Provenance, Unknown, provenance, public_url
 
+pytestmark = pytest.mark.row(4)
+
 AUTHOR = {
     "GIT_AUTHOR_NAME": "Ada",
     "GIT_AUTHOR_EMAIL": "ada@example.org",

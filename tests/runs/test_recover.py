@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pkgrun.records import Heartbeat
+from pkgrun.records import Heartbeat, Intent
 from pkgrun.runs.here import boot, dead, sign_of_life, started
-from pkgrun.runs.recover import settle
+from pkgrun.runs.recover import never_open, settle
 from pkgrun.store import operations
 from pkgrun.store.root import Store, open_store
 from tests.processes import powerless
@@ -78,6 +78,34 @@ def test_a_process_that_is_hidden_is_not_taken_for_dead(tmp_path: Path) -> None:
     if found.returncode:
         pytest.skip(f"no hidden /proc can be had here: {found.stderr}")
     assert found.stdout == "None\n"
+
+
+def fails(store: Store, asked: Intent) -> None:
+    with pytest.raises(KeyboardInterrupt), never_open(store, asked):
+        raise KeyboardInterrupt
+
+
+def test_an_operation_that_was_begun_does_not_stay_open(store: Store) -> None:
+    asked = intent(operations.new_run_id())
+    operations.begin(store.backend, asked)
+    fails(store, asked)
+    assert settle(store, asked.run).status == "killed"
+
+
+def test_one_that_was_not_begun_yet_leaves_nothing(store: Store) -> None:
+    asked = intent(operations.new_run_id())
+    fails(store, asked)
+    assert list(store.backend.walk("runs")) == []
+
+
+def test_one_that_somebody_else_has_begun_goes_on(store: Store) -> None:
+    """Two calls with one idempotency key may try to begin the same run."""
+    run = operations.new_run_id()
+    theirs = intent(run, alive=beat(os.getpid()).model_copy(update={"run": run}))
+    operations.begin(store.backend, theirs)
+    fails(store, theirs.model_copy(update={"package": "q"}))
+    assert settle(store, theirs.run).status == "running"
+    assert operations.decided(store.backend, theirs.run) is None
 
 
 @root

@@ -19,9 +19,10 @@ from pkgrun.errors import UserCodeFailed
 from pkgrun.records import RunRecord, VersionRecord
 from pkgrun.records.nodes import TreeNode
 from pkgrun.records.schemas import STORED, schema
-from pkgrun.store import trees
+from pkgrun.store import clock, trees
 from pkgrun.store.objects import digest_of, key_of
 from pkgrun.store.root import Store, open_store
+from pkgrun.workspace import stores
 from tests import examples
 from tests.schemas import FOLDER, written
 from tests.store.blobs import blobs, file_of, flip
@@ -29,7 +30,8 @@ from tests.store.blobs import blobs, file_of, flip
 KINDS = sorted(STORED)
 SCHEMAS = {kind: Draft202012Validator(schema(kind)) for kind in KINDS}
 
-_RUN = r"runs/[0-9a-f-]{36}"
+_ID = "[0-9a-f-]{36}"
+_RUN = rf"runs/{_ID}"
 KEYS = {
     r"pkgrun-store\.json": "store",
     r"packages/[^/]+/[0-9]{8}/[0-9]{8}\.json": "version",
@@ -40,6 +42,10 @@ KEYS = {
     rf"{_RUN}/_results\.json": "results",
     r"keys/[0-9a-f]{64}/[0-9]{8}\.json": "key",
     r"datasets/[^/]+/[0-9]{8}\.json": "dataset",
+    r"packages/[^/]+/[0-9]{8}/[0-9]{8}\.removed\.json": "removal",
+    rf"gc/condemned/{_ID}\.json": "sentence",
+    rf"gc/open/{_ID}\.json": "underway",
+    rf"gc/verdict/{_ID}\.json": "verdict",
 }
 
 
@@ -178,7 +184,7 @@ class Main:
 
 @pytest.fixture
 def used(tmp_path: Path, cache: Path) -> Store:
-    """A store after two imports and three trainings, one of which failed."""
+    """A store after two imports and three trainings, one of which failed; one version is removed, and rubbish condemned."""
     assert cache
     package, data = tmp_path / "tiny", tmp_path / "data"
     for folder in (package / "empty", package / "sub", data):
@@ -204,6 +210,11 @@ def used(tmp_path: Path, cache: Path) -> Store:
     for content in ("1,2\n", "3,4\n"):
         (data / "rows.csv").write_text(content)
         workspace.datasets.add("rows", data)
+    workspace.remove("tiny@1.2", reason="it is no good")
+    rubbish = open_store(workspace.url, create=False).objects
+    rubbish.put(b"what a dead writer left")
+    rubbish.flush()
+    stores.gc(workspace.url)
     return open_store(workspace.url, create=False)
 
 
@@ -211,14 +222,14 @@ def test_a_real_store_keeps_to_them(used: Store) -> None:
     root, seen = Path(used.url), set()
     for path in root.rglob("*"):
         key = str(path.relative_to(root))
-        if path.is_dir() or key.startswith(("objects/", "packs/")):
+        if path.is_dir() or key.startswith(("objects/", "packs/", clock.KEY)):
             continue
         kind = next((kind for pattern, kind in KEYS.items() if re.fullmatch(pattern, key)), None)
         assert kind, f"{key} is not described"
         assert errors(kind, orjson.loads(path.read_bytes())) == [], key
         assert STORED[kind].from_bytes(path.read_bytes(), key=key).to_bytes() == path.read_bytes()
         seen.add(kind)
-    assert seen == STORED.keys() - {"tree"}
+    assert seen == STORED.keys() - {"tree", "verdict"}  # a verdict is there only while something is deleted
 
 
 def roots(used: Store) -> Iterator[str]:

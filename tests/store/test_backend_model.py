@@ -114,7 +114,7 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def it_has_what_it_should(self) -> None:
         """Every key, seen in each way; what was published may be seen, and then it is whole."""
-        seen = {key for top in self.tops() for key in self.backend.walk(top)}
+        seen = {key for top in self.tops() for key, _ in self.backend.walk(top)}
         assert set(self.kept) <= seen <= set(self.kept | self.published)
         for key in seen:
             found = self.backend.stat(key)

@@ -219,6 +219,7 @@ def test_what_is_not_there(backend: Backend) -> None:
     assert list(numbers.versions(backend, "q")) == []
 
 
+@pytest.mark.row(1)
 @pytest.mark.parametrize("name", ["..", "../runs", "a/b", "", "p\n", "/etc"])
 def test_hostile_names(backend: Backend, name: str) -> None:
     for work in (

@@ -92,6 +92,7 @@ def test_what_a_crash_left_is_no_run(store: Store) -> None:
     assert list(operations.runs(store.backend)) == [run]
 
 
+@pytest.mark.row(1)
 @pytest.mark.parametrize("run", ["", "..", "../x", "a" * 36, "0191-7", "%2e%2e", "x\n"])
 def test_hostile_ids(store: Store, run: str) -> None:
     with pytest.raises(InvalidName):

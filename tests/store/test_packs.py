@@ -103,6 +103,7 @@ def file_of(store: Store, pack: Pack) -> Path:
     return Path(store.url, packs.key_of(pack.name))
 
 
+@pytest.mark.row(10)
 def test_a_pack_that_is_cut_off_is_named(store: Store, sent: Pack) -> None:
     for length in range(len(sent.data)):
         file_of(store, sent).write_bytes(sent.data[:length])
@@ -110,6 +111,7 @@ def test_a_pack_that_is_cut_off_is_named(store: Store, sent: Pack) -> None:
             list(contents_of(store.backend, sent.name))
 
 
+@pytest.mark.row(10)
 def test_every_bit_of_the_index_and_the_foot_counts(store: Store, sent: Pack) -> None:
     start = len(sent.data) - 48 - 44 * 3
     for at in range(start, len(sent.data)):
@@ -121,6 +123,7 @@ def test_every_bit_of_the_index_and_the_foot_counts(store: Store, sent: Pack) ->
         file_of(store, sent).write_bytes(sent.data)
 
 
+@pytest.mark.row(10)
 def test_every_bit_of_a_blob_counts(store: Store, sent: Pack) -> None:
     for digest, offset, length, _ in sent.parts:
         for at in range(offset, offset + length):

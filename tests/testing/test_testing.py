@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from pkgrun.errors import Bug, NotFound, PkgrunError, Temporary
-from pkgrun.store.backend import Backend, Upload
+from pkgrun.store.backend import Backend, Stat, Upload
 from pkgrun.testing import (
     BackendConformance,
     Counting,
@@ -163,14 +163,14 @@ class Refusing(MemoryBackend):
 class Prefixed(MemoryBackend):
     """Takes a prefix for a folder."""
 
-    def walk(self, prefix: str) -> Iterator[str]:
-        return iter([key for key in super().walk("runs") if key.startswith(prefix)])
+    def walk(self, prefix: str) -> Iterator[tuple[str, Stat]]:
+        return iter([found for found in super().walk("runs") if found[0].startswith(prefix)])
 
 
 class Paged(MemoryBackend):
     """Forgets all but the first page."""
 
-    def walk(self, prefix: str) -> Iterator[str]:
+    def walk(self, prefix: str) -> Iterator[tuple[str, Stat]]:
         return iter(list(super().walk(prefix))[:1000])
 
 

@@ -16,6 +16,8 @@ import pytest
 from pkgrun.observe import Event, Log
 from tests.worker.trial import alive, environment, package, trained, tried, until
 
+pytestmark = pytest.mark.row(6)
+
 linux = pytest.mark.skipif(
     sys.platform != "linux", reason="orphans are adopted, and found in /proc, on Linux only"
 )

@@ -13,11 +13,11 @@ from pkgrun.worker.child.protocol import LINE_LIMIT, encode
 from pkgrun.worker.messages import Ended, Exited, Failure, Messages, PhaseBegan, Returned, Started
 
 EXIT: dict[str, Any] = {
-    "event": "exit", "code": None, "signal": 9, "cpu_seconds": 0.5, "peak_memory_bytes": 7, "out_of_memory": False,
+    "event": "exit", "code": None, "signal": 9, "cpu_seconds": 0.5, "peak_memory_bytes": 7, "out_of_memory": "",
     "survivors": True,
 }  # fmt: skip
 FAILURE: dict[str, Any] = {
-    "event": "failure", "phase": "train", "type": "E", "message": "m\ud800", "traceback": "t", "notes": "", "exits": 1,
+    "event": "failure", "phase": "train", "type": "E", "message": "m\ud800", "traceback": "t", "notes": "", "exits": 1, "lacks": "",
 }  # fmt: skip
 
 
@@ -28,7 +28,7 @@ FAILURE: dict[str, Any] = {
         ({"event": "result", "scores": {"a": 1}}, Returned({"a": 1.0})),
         ({"event": "ended"}, Ended()),
         ({"event": "started", "pid": 3}, Started(3)),
-        (EXIT, Exited(None, 9, 0.5, 7, False, True)),
+        (EXIT, Exited(None, 9, 0.5, 7, "", True)),
         (FAILURE, Failure("train", "E", "m\\ud800", "t")),
     ],
 )

@@ -43,7 +43,7 @@ def local_path(url: str) -> str | None:
     Raises:
         UsageError: it names another machine.
     """
-    if urls.scheme(url) not in {"file", "local"} or "::" in url:
+    if urls.scheme(url) not in {"file", "local"} or len(urls.links(url)) > 1:
         return None
     host, slash, path = url.partition("://")[2].partition("/")
     if host not in {"", "localhost"}:
@@ -57,7 +57,7 @@ def check(url: str) -> None:
     Raises:
         UsageError: no such scheme, or its driver is not installed.
     """
-    if "::" in url or urls.scheme(url) not in _OWN:
+    if len(urls.links(url)) > 1 or urls.scheme(url) not in _OWN:
         from pkgrun.datasets.remote.filesystems import check_known
 
         check_known(url)
@@ -150,7 +150,7 @@ def _opened(url: str, loop: asyncio.AbstractEventLoop) -> Iterator[Remote]:
     from pkgrun.datasets.remote.web import Web
 
     kind = urls.scheme(url)
-    if "::" in url or kind not in _OWN:
+    if len(urls.links(url)) > 1 or kind not in _OWN:
         yield FileSystem(url, loop)
         return
     driver = Bucket(url) if kind.startswith("s3") else Web(url)

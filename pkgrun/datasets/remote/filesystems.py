@@ -95,11 +95,11 @@ def check_known(url: str) -> None:
     """
     import fsspec  # type: ignore[import-untyped]
 
-    for link in url.split("::"):
+    for link in urls.links(url):
         scheme = link.partition("://")[0].lower()
         if scheme not in fsspec.available_protocols():
             raise UsageError(
-                f"{urls.label(url)}: nothing is known of {scheme}://",
+                f"{urls.label(url)}: nothing is known of {urls.label(scheme)}://",
                 hint="datasets come from https, s3, gs, az and whatever else fsspec knows, or from a path",
             )
         imported(scheme)

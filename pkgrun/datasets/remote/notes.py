@@ -73,9 +73,11 @@ class Notes:
     def _lines(self) -> Iterator[tuple[str, str, int, int, int, str, bool]]:
         with open(self._path, "rb") as file:
             for line in file:
-                with suppress(ValueError, TypeError):
+                with suppress(ValueError, TypeError, RecursionError):
                     path, tag, size, start, end, digest, whole = json.loads(line)
-                    yield path, tag, size, start, end, digest, whole
+                    texts, numbers = {type(path), type(tag), type(digest)}, {type(start), type(end)}
+                    if texts == {str} and numbers == {int} and 0 <= start <= end < 1 << 63:
+                        yield path, tag, size, start, end, digest, whole
 
 
 def _note(thing: Thing, start: int, end: int, digest: str, *, whole: bool) -> bytes:

@@ -22,6 +22,10 @@ _SIGNATURE = re.compile(
     r"|s[eprtv]|spr|sk(oid|tid|t|e|s|v)",
     re.IGNORECASE,
 )
+_JOINT = re.compile(r"::(?![^/\[\]]*\])")
+_MEANS = re.compile(r"[?@=&;]")
+"""What a link of a chain has that is a broken URL, and no scheme or path."""
+
 _LONG = 24
 """A value of this length names nothing that a person would type: it is taken for a secret whatever it is called."""
 
@@ -31,19 +35,24 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
+def links(url: str) -> list[str]:
+    """The links of a chain such as `zip://…::https://…`; of any other URL the only one. `[::1]` is a host."""
+    return _JOINT.split(url)
+
+
 def scheme(url: str) -> str:
-    """The scheme of a URL; of a chain such as `zip://…::https://…`, of its last link."""
-    return url.rsplit("::", 1)[-1].partition("://")[0].lower()
+    """The scheme of a URL; of a chain, of its last link."""
+    return links(url)[-1].partition("://")[0].lower()
 
 
 def label(url: str) -> str:
     """The URL as records and messages hold it: no user, no fragment, no value of the query that may be a secret."""
-    return "::".join(_public(link) for link in url.split("::"))
+    return "::".join(map(_public, links(url)))
 
 
 def identity(url: str) -> str:
     """What tells a URL from those of other content: all but the password, the signature and the fragment. Never recorded."""
-    return "::".join(_told_apart(link) for link in url.split("::"))
+    return "::".join(map(_told_apart, links(url)))
 
 
 def _told_apart(link: str) -> str:
@@ -62,7 +71,7 @@ def _without_fragment(link: str) -> str:
 
 def scrubbed(text: str, url: str) -> str:
     """A foreign message without what `label` leaves out of the URL."""
-    for link in url.split("::"):
+    for link in links(url):
         for secret in sorted({link, *_secrets(link)}, key=len, reverse=True):
             text = text.replace(secret, _public(link) if secret == link else _HIDDEN)
     return text
@@ -71,7 +80,7 @@ def scrubbed(text: str, url: str) -> str:
 def _public(link: str) -> str:
     start, mark, _ = link.partition("://")
     if not mark:
-        return link
+        return _HIDDEN if _MEANS.search(link) else link
     host, slash, path = _without_fragment(link).partition("://")[2].partition("/")
     path, question, query = path.partition("?")
     host, other, more = host.partition("?")
@@ -107,9 +116,13 @@ def file_name(url: str) -> str:
     """What the file at an `https://` URL is called: the last part of its path, percent-decoded once.
 
     Raises:
-        UsageError: the name would lead out of the dataset's folder.
+        UsageError: the name would lead out of the dataset's folder, or that is no URL.
     """
-    name = unquote(urlsplit(url).path.rpartition("/")[2], errors="surrogateescape") or "download"
+    try:
+        path = urlsplit(url).path
+    except ValueError as error:
+        raise UsageError(f"{label(url)} is no URL") from error
+    name = unquote(path.rpartition("/")[2], errors="surrogateescape") or "download"
     if name in {".", ".."} or "/" in name or "\0" in name:
         raise UsageError(
             f"{label(url)}: {name!r} cannot be the name of a file", hint="download it and name the file"

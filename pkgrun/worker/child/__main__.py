@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pkgrun.worker.child import calls, guard, mounts, protocol, system  # noqa: F401
+    from pkgrun.worker.child import calls, guard, limits, mounts, protocol, system  # noqa: F401
 
 
 def main() -> None:
@@ -36,11 +36,11 @@ def main() -> None:
     parent = os.getpid()
     worker = os.fork()
     if worker:
-        _guard(control, events, worker, adopts)
+        _guard(control, events, worker, adopts, init["limits"])
     os.close(control)
     os.setpgid(0, 0)
-    if init["overlay"] or init["readonly"]:
-        _mount(init, events)  # before the next line, since a change of powers can undo that
+    if init["overlay"] or init["readonly"] or init["network"] or init["limits"]:
+        _confine(init, events)  # before the next line, since a change of powers can undo that
     system.prctl(system.PR_SET_PDEATHSIG, system.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)  # it died before it could be tied to us
@@ -50,28 +50,36 @@ def main() -> None:
     sys.exit(calls.work(init, events, known))
 
 
-def _mount(init: dict[str, Any], events: int) -> None:
-    """Enters the run's own view of the file system, or says why not, and ends."""
+def _confine(init: dict[str, Any], events: int) -> None:
+    """Enters the run's own view of the system and goes under its limits, or says why not, and ends."""
     if not TYPE_CHECKING:
         import protocol
+    what = "limits"
     try:
-        if not TYPE_CHECKING:
-            import mounts
+        if init["limits"]:
+            if not TYPE_CHECKING:
+                import limits
 
-        mounts.enter(init["overlay"], init["readonly"])
+            limits.enter(init["limits"])
+        what = "namespaces"
+        if init["overlay"] or init["readonly"] or init["network"]:
+            if not TYPE_CHECKING:
+                import mounts
+
+            mounts.enter(init["overlay"], init["readonly"], network=init["network"])
     except Exception as error:  # also that this Python was built without _ctypes
         reason = protocol.bounded(str(error), protocol.MESSAGE_LIMIT)
-        protocol.send(events, {"event": "unmounted", "reason": reason})
+        protocol.send(events, {"event": "refused", "what": what, "reason": reason})
         os._exit(1)
 
 
-def _guard(control: int, events: int, worker: int, adopts: bool) -> None:
+def _guard(control: int, events: int, worker: int, adopts: bool, wanted: dict[str, Any] | None) -> None:
     try:
         if not TYPE_CHECKING:
             import guard
 
         os.close(events)
-        guard.keep(control, worker, adopts)
+        guard.keep(control, worker, adopts, tuple(wanted["groups"]) if wanted else ())
     except BaseException:
         import traceback
 

@@ -25,8 +25,9 @@ else:
     except ImportError:
         import signal
 
+ENOMEM, EFBIG = 12, 27  # `errno` is a module that the user may have too
 HERE = os.path.dirname(os.path.abspath(__file__))
-OURS = ("protocol", "calls", "system", "mounts")
+OURS = ("protocol", "calls", "system", "mounts", "limits")
 
 
 def work(init: dict[str, Any], events: int, known: frozenset[str]) -> int:
@@ -146,12 +147,21 @@ class _Calls:
             ),
             "notes": protocol.bounded("\n".join(notes), protocol.NOTES_LIMIT),
             "exits": isinstance(error, SystemExit),
+            "lacks": _lacks(error),
         }
 
     def _exit_message(self, error: SystemExit) -> str:
         code = "" if error.code is None else _shown(repr, error.code)
         before = " before " + self._next[0] if self._next else ""
         return "called sys.exit(%s) in %s%s" % (code, self._phase, before)
+
+
+def _lacks(error: BaseException) -> str:
+    """What a limit may have kept from the code: memory, storage or nothing."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError) or number == ENOMEM:
+        return "memory"
+    return "storage" if number == EFBIG else ""
 
 
 def _keep_number(scores: dict[str, float], method: str, value: Any) -> None:

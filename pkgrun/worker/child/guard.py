@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Iterator
 
-    from pkgrun.worker.child import protocol
+    from pkgrun.worker.child import oom, protocol
 else:
+    import oom
     import protocol
 
     try:
@@ -32,9 +33,12 @@ KILL_SECONDS = 10.0
 PAGE = resource.getpagesize()
 
 
-def keep(control: int, worker: int, adopts: bool) -> int:
-    """Returns when the worker and everything it started is dead, and that is reported; the worker's wait status."""
-    guard = _Guard(control, worker, adopts)
+def keep(control: int, worker: int, adopts: bool, groups: tuple[str, ...] = ()) -> int:
+    """Returns when the worker and everything it started is dead, and that is reported; the worker's wait status.
+
+    `groups` are control groups that were made for the run, and end with it: paths, spelt as latin-1.
+    """
+    guard = _Guard(control, worker, adopts, list(groups))
     guard.run()
     return guard.status or 0
 
@@ -69,30 +73,6 @@ def resident(pid: int) -> int:
         return 0
 
 
-def out_of_memory_kills() -> int:
-    """How often the kernel has killed for memory in this control group; 0 where that is not known."""
-    try:
-        with open("/proc/self/cgroup") as file:
-            return sum(map(_kills_of, file.read().splitlines()))
-    except OSError:
-        return 0
-
-
-def _kills_of(membership: str) -> int:
-    _, controllers, group = membership.split(":", 2)
-    if not controllers:
-        place = "/sys/fs/cgroup%s/memory.events" % group
-    elif controllers == "memory":  # version 1
-        place = "/sys/fs/cgroup/memory%s/memory.oom_control" % group
-    else:
-        return 0
-    try:
-        with open(place) as file:
-            return sum(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
-    except (OSError, IndexError, ValueError):
-        return 0
-
-
 def _signal_one(pid: int, number: int) -> None:
     try:
         os.kill(pid, number)
@@ -101,7 +81,7 @@ def _signal_one(pid: int, number: int) -> None:
 
 
 class _Guard:
-    def __init__(self, control: int, worker: int, adopts: bool) -> None:
+    def __init__(self, control: int, worker: int, adopts: bool, groups: list[str]) -> None:
         self.control = control
         self.worker = worker
         self.adopts = adopts
@@ -110,7 +90,8 @@ class _Guard:
         self.abandoned = False
         self.peak = 0
         self.parent = os.getppid()
-        self.memory_kills = out_of_memory_kills()
+        self.groups = groups
+        self.memory = oom.Witness(groups)
         self.next_sample = time.monotonic() + SAMPLE_SECONDS
         self.wake, waker = os.pipe()
         os.set_blocking(self.wake, False)
@@ -130,6 +111,7 @@ class _Guard:
         self._linger()
         self._kill()
         self._report()
+        self._disband()
 
     def _listen(self, seconds: float) -> None:
         """Waits for an order, a death below, or `seconds`."""
@@ -214,7 +196,17 @@ class _Guard:
                 "signal": os.WTERMSIG(status or 0) if signalled else None,
                 "cpu_seconds": usage.ru_utime + usage.ru_stime,
                 "peak_memory_bytes": max(self.peak, usage.ru_maxrss * unit),
-                "out_of_memory": signalled and out_of_memory_kills() > self.memory_kills,
+                "out_of_memory": self.memory.cause(
+                    self.worker, killed=signalled and os.WTERMSIG(status or 0) == signal.SIGKILL
+                ),
                 "survivors": not self.alone,
             },
         )
+
+    def _disband(self) -> None:
+        """Remove the run's groups; of a run whose supervisor was killed nobody else would."""
+        for group in self.groups:
+            try:
+                os.rmdir(group.encode("latin-1"))
+            except OSError:
+                continue  # somebody is in it still, or the supervisor was faster

@@ -1,9 +1,10 @@
-"""The worker's own view of the file system: an overlay where the data goes, and folders that cannot be written to.
+"""The worker's own view of the system: an overlay where the data goes, folders that cannot be written to, no network.
 
 It owns the namespaces, the mounts in them and the way back to a process without powers. It is imported only by a run
-that asks for mounts, after the fork and before user code, so that all of the run sees them and the guard, outside,
-sees all of the run. Nothing is ever unmounted: the mounts end with the last process that sees them. The host tries by
-the same code, as a script, whether all this is allowed: `mounts.py LOWER UPPER WORK TARGET`.
+that asks for one of these, after the fork and before user code, so that all of the run sees them and the guard,
+outside, sees all of the run. Nothing is ever unmounted: the mounts end with the last process that sees them. The host
+tries by the same code, as a script, whether all this is allowed: `mounts.py LOWER UPPER WORK TARGET`, `mounts.py user`,
+`mounts.py network`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 NEW_MOUNTS = 0x00020000  # linux/sched.h
 NEW_USER = 0x10000000
+NEW_NETWORK = 0x40000000
+SET_FLAGS, UP = 0x8914, 1  # linux/sockios.h, linux/if.h
 BIND, RECURSIVE, SLAVE = 0x1000, 0x4000, 0x80000  # linux/mount.h
 SET_ATTRIBUTES = 442  # mount_setattr, Linux 5.12, the same number on every architecture but alpha
 AT_RECURSIVE = 0x8000
@@ -57,14 +60,28 @@ def _system(step: str, name: str, *arguments: Any) -> None:
         raise Refused("%s: %s" % (step, os.strerror(_ctypes.get_errno())))
 
 
-def enter(overlay: dict[str, str] | None, readonly: list[str]) -> None:
+def enter(overlay: dict[str, str] | None, readonly: list[str], *, network: bool = False) -> None:
     """Go where the overlay lies over its target, and its lower folder and `readonly` cannot be written to.
+
+    With `network` also where there is no network but one's own, with nothing in it.
 
     Paths are bytes, spelt as latin-1: how this process would decode them depends on its locale. Root keeps its
     powers, which include undoing this; anybody else has no more than before.
     """
     ordinary = os.geteuid() != 0
-    _new_namespaces(ordinary)
+    if ordinary:
+        _be_in_charge()
+    if network:
+        _system("a network namespace", "unshare", NEW_NETWORK)
+        _raise_loopback()
+    if overlay is not None or readonly:
+        _mount(overlay, readonly)
+    if ordinary:
+        _drop_capabilities()
+
+
+def _mount(overlay: dict[str, str] | None, readonly: list[str]) -> None:
+    _system("a mount namespace", "unshare", NEW_MOUNTS)
     # What the host mounts meanwhile (autofs, say) comes in; nothing goes out.
     _system("mounts of its own", "mount", None, b"/", None, RECURSIVE | SLAVE, None)
     closed = [path.encode("latin-1") for path in readonly]
@@ -74,16 +91,12 @@ def enter(overlay: dict[str, str] | None, readonly: list[str]) -> None:
         closed.append(layers["lower"])
     for path in closed:
         _close(path)
-    if ordinary:
-        _drop_capabilities()
 
 
-def _new_namespaces(ordinary: bool) -> None:
-    if not ordinary:
-        _system("a mount namespace", "unshare", NEW_MOUNTS)
-        return
+def _be_in_charge() -> None:
+    """A user namespace: in it an ordinary user may make the others."""
     user, group = os.geteuid(), os.getegid()
-    _system("a user namespace", "unshare", NEW_USER | NEW_MOUNTS)
+    _system("a user namespace", "unshare", NEW_USER)
     for name, text in (
         ("setgroups", "deny"),
         ("gid_map", "%d %d 1" % (group, group)),
@@ -94,6 +107,19 @@ def _new_namespaces(ordinary: bool) -> None:
                 file.write(text)
         except OSError as error:
             raise Refused("a user namespace: %s: %s" % (name, error.strerror)) from error
+
+
+def _raise_loopback() -> None:
+    """So that processes of the run can talk to each other; a kernel that cannot do it is no reason against a run."""
+    try:
+        import _socket
+        from fcntl import ioctl
+
+        asker = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+        ioctl(asker.fileno(), SET_FLAGS, b"lo".ljust(16, b"\0") + UP.to_bytes(2, sys.byteorder) + bytes(22))
+        asker.close()
+    except (ImportError, OSError):
+        return
 
 
 def _lay(layers: dict[str, bytes]) -> None:
@@ -164,5 +190,20 @@ def _tried(lower: str, upper: str, work: str, target: str) -> str:
     return "" if landed else "what is written does not land in the upper layer"
 
 
+def _apart(*, network: bool) -> str:
+    """Why a process cannot have a user namespace, or be without the network; "" if it can."""
+    try:
+        if network:
+            enter(None, [], network=True)
+        else:
+            _be_in_charge()
+    except (Refused, OSError) as error:
+        return str(error)
+    return ""
+
+
 if __name__ == "__main__":
-    sys.stdout.write(_tried(*sys.argv[1:]))
+    if len(sys.argv) == 2:
+        sys.stdout.write(_apart(network=sys.argv[1] == "network"))
+    else:
+        sys.stdout.write(_tried(*sys.argv[1:]))

@@ -1,0 +1,95 @@
+"""What must be true of a store after whatever happened to it, and how often it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pkgrun
+from pkgrun import Workspace
+from pkgrun.errors import PkgrunError
+from pkgrun.store import roots, sweeping, trees
+from pkgrun.store.objects import digest_of
+from pkgrun.store.operations import new_run_id
+from pkgrun.store.root import Store, open_store
+
+from .operations import NOBODY, acknowledged
+
+
+@dataclass(slots=True)
+class Tally:
+    """One row of the table: faults that were injected, operations begun, names acknowledged; of these lost and doubled;
+    holes; and in words what was wrong."""
+
+    faults: int = 0
+    operations: int = 0
+    acknowledged: int = 0
+    lost: int = 0
+    doubled: int = 0
+    holes: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def look(self, store: Path, said: Iterable[str], when: str) -> None:
+        """Recover a store as any reader does, and see whether all that was said is true."""
+        workspace = pkgrun.open(store, create=False)
+        still = [f"{run.run} is still open" for run in workspace.runs(everything=True) if not run.final]
+        found = acknowledged(workspace)
+        lost = [f"{one} is lost" for one in set(said) - set(found)]
+        twice, missing = list(doubled(workspace)), list(holes(store))
+        self.lost += len(lost)
+        self.doubled += len(twice)
+        self.holes += len(missing)
+        self.wrong += [f"{when}: {one}" for one in (*still, *lost, *twice, *missing, *unchained(workspace))]
+
+
+def collect(path: Path) -> None:
+    """Delete all that nothing refers to."""
+    store = open_store(str(path), create=False)
+    sweeping.collect(store.backend, store.objects, by=NOBODY, new_id=new_run_id, grace=0.0)
+
+
+def holes(path: Path) -> Iterator[str]:
+    """What a record refers to and cannot be read, every byte of it."""
+    store = open_store(str(path), create=False)
+    for root in roots.load(store.backend).kept:
+        for blob in root.blobs:
+            yield from _unread(store, root.key, blob.digest)
+        for tree in root.trees:
+            try:
+                for _, entry in trees.walk(store.objects, tree.digest):
+                    if entry.kind == "file":
+                        yield from _unread(store, root.key, entry.digest)
+            except PkgrunError as error:
+                yield f"{root.key}: {error}"
+
+
+def _unread(store: Store, key: str, digest: str) -> Iterator[str]:
+    try:
+        for _ in store.objects.stream(digest):
+            pass
+    except PkgrunError as error:
+        yield f"{key}: {error}"
+
+
+def unchained(workspace: Workspace) -> Iterator[str]:
+    """Versions that do not name the record before them."""
+    backend = workspace._store.backend
+    for name in workspace.packages():
+        before: str | None = None
+        for record in workspace.versions(name):
+            data = backend.read(f"packages/{name}/{record.version.major:08}/{record.version.minor:08}.json")
+            if record.version.minor and record.previous != before:
+                yield f"{name}@{record.version} does not name the record before it"
+            before = digest_of(data)
+
+
+def doubled(workspace: Workspace) -> Iterator[str]:
+    """Runs that got two numbers."""
+    made: dict[str, str] = {}
+    for name in workspace.packages():
+        for record in workspace.versions(name):
+            label = f"{name}@{record.version}"
+            if record.run in made:
+                yield f"{made[record.run]} and {label} are of one run"
+            made[record.run] = label
