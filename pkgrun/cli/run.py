@@ -166,16 +166,15 @@ def artifacts(settings: Settings, run_id: str, out: str | None, snapshot: bool) 
 def kill(settings: Settings, run_ids: tuple[str, ...], no_wait: bool) -> None:
     """Stop runs, on whatever machine they are, and say how they ended.
 
-    The package's code is asked to end, and ended after ten seconds. The end is waited for, up to 30 s; 75 is the exit
+    The package's code is asked to end, and ended after ten seconds. The end is waited for, up to 30 s each; 75 is the exit
     code if it has not come by then. A run that has ended already stays as it is, which is no error. One that gives no
     sign of life is only asked to; `pkgrun run recover` gives it up.
     """
     from pkgrun.cli import run_pages
 
     workspace = settings.workspace()
-    found = [
-        workspace.run(run_id) for run_id in dict.fromkeys(run_ids)
-    ]  # before any is stopped: one may be a typo
+    # Before any is stopped: one may be a typo.
+    found = [workspace.run(run_id) for run_id in dict.fromkeys(run_ids)]
     before = [one.record() for one in found]
     for one, record in zip(found, before, strict=True):
         if not record.final:

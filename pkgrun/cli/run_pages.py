@@ -206,6 +206,7 @@ def _copy_rows(source: CopyRequest, copied: Copied | None) -> Iterable[tuple[str
     if copied:
         shares = (copied.versions, "version"), (copied.datasets, "dataset"), (copied.runs, "run")
         words = [text.plural(share.copied, what) for share, what in shares]
+        words += [text.plural(copied.removals, "removal")] if copied.removals else []
         yield (
             "brought",
             ", ".join([*words, f"{text.plural(copied.files, 'file')} ({text.size(copied.bytes)})"]),

@@ -45,6 +45,8 @@ def check(settings: Settings, read_data: bool, sample: float | None, seed: int |
 
     if read_data and sample is not None:
         raise click.UsageError("--read-data and --sample: give one of them")
+    if seed is not None and sample is None:
+        raise click.UsageError("--seed goes with --sample")
     with display.of(settings, doing="records") as shown:
         signals.heed()
         report = fsck(settings.store, read_data=read_data, sample=sample, seed=seed, observer=shown)

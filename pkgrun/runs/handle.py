@@ -177,14 +177,17 @@ class Run:
 
     def removal(self) -> Removal | None:
         """That the version which it made was removed, and by whom; None if it was not."""
-        record = self.record()
+        return self._removal(self.record())
+
+    def _removal(self, record: RunRecord) -> Removal | None:
         if record.package is None or record.version is None:
             return None
         return numbers.removed(self._store.backend, record.package, record.version)
 
     def _there(self) -> RunRecord:
         """The record, if what the run kept is there still."""
-        removal, record = self.removal(), self.record()
+        record = self.record()
+        removal = self._removal(record)
         if removal is None:
             return record
         raise NotFound(

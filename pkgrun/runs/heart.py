@@ -14,7 +14,7 @@ from pkgrun.records import Intent, Status
 from pkgrun.runs.here import sign_of_life
 from pkgrun.runs.journal import Journal
 from pkgrun.store.backend import Backend
-from pkgrun.store.operations import key
+from pkgrun.store.operations import decided_already, key
 
 TICK = 1.0
 """Seconds between looks at the kill request and between segments of the log."""
@@ -147,7 +147,7 @@ def working(backend: Backend, intent: Intent, *, every: float = BEAT) -> Iterato
     def check() -> None:
         if not asked.is_set():
             return
-        if backend.stat(key(intent.run, OUTCOME)) is not None:
+        if decided_already(backend, intent.run):
             raise RunLost(
                 f"somebody gave the {what} up while it was going on", hint="do it again", run_id=intent.run
             )

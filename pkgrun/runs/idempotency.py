@@ -25,10 +25,10 @@ def key_of(digest: str, attempt: int) -> str:
     return f"keys/{digest.removeprefix('sha256:')}/{attempt:08}.json"
 
 
-def claim(store: Store, key: str, *, asked: bytes, before: bytes | None = None, run: str) -> str:
+def claim(store: Store, key: str, *, asked: bytes, before: bytes, run: str) -> str:
     """The id of the run that the key stands for: `run`, or the id of an earlier attempt that counts.
 
-    `before`: what the same call asked for in other words, before the store had what its name means now.
+    `before`: what the same call asked for in other words, before the store had what its name means now; else the same.
     A run that is named here and has no intent yet belongs to whoever creates the intent.
 
     Raises:
@@ -43,7 +43,7 @@ def claim(store: Store, key: str, *, asked: bytes, before: bytes | None = None, 
             record = KeyRecord(run=run, asked=wanted, created=datetime.now(UTC))
             store.backend.create(name, record.to_bytes())
             continue
-        if record.asked not in (wanted, digest_of(before or asked)):
+        if record.asked not in (wanted, digest_of(before)):
             raise Conflict(
                 f"the idempotency key {key!r} was used with other arguments, by the run {record.run}",
                 hint="use a new key for a new request",

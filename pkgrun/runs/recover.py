@@ -62,7 +62,7 @@ def give_up(store: Store, run: str, *, silent_for: float = SILENT, now: float | 
     if record.final:
         return record
     now = clock.now(store.backend) if now is None else now
-    heard = _heard(store, run)
+    heard = heard_at(store, run)
     if now - heard < silent_for:
         return record
     intent = operations.intent(store.backend, run)
@@ -75,13 +75,13 @@ def give_up(store: Store, run: str, *, silent_for: float = SILENT, now: float | 
 def _open(store: Store, intent: Intent, beat: Heartbeat | None) -> RunRecord:
     heard, now = beat.at if beat else intent.created, datetime.now(UTC)
     if abs((now - heard).total_seconds()) > SILENT:  # by the clock of its machine, which may be wrong
-        heard = datetime.fromtimestamp(_heard(store, intent.run), UTC)
+        heard = datetime.fromtimestamp(heard_at(store, intent.run), UTC)
     record = run_record(intent, None, None, beat)
     status = "silent" if (now - heard).total_seconds() > SILENT else record.status
     return record.model_copy(update={"status": status, "heard": heard})
 
 
-def _heard(store: Store, run: str) -> float:
+def heard_at(store: Store, run: str) -> float:
     """When an open operation was last heard, by the store's clock."""
     found = store.backend.stat(key(run, "heartbeat.json")) or store.backend.stat(key(run, "intent.json"))
     return found.modified if found is not None else 0.0

@@ -33,11 +33,6 @@ class Loss:
     artifacts: Tree | None
     snapshot: Tree | None
 
-    @property
-    def bytes(self) -> int:
-        """Of all that. A collection frees as much at most: what others have too stays."""
-        return sum(tree.bytes for tree in (self.record.tree, self.artifacts, self.snapshot) if tree)
-
 
 @dataclass(frozen=True, slots=True)
 class Removed:

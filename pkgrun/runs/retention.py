@@ -114,7 +114,7 @@ def _reasons(
 
 
 def plan(store: Store, package: str | None, rule: Rule, *, force: bool) -> list[Verdict]:
-    """What becomes of every version of a package, or of all packages; nothing is done.
+    """What becomes of every version of a package, or of all packages; nothing is removed.
 
     Raises:
         NotFound: there is no such package.

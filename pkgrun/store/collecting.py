@@ -38,12 +38,9 @@ _WRITING = 3600.0
 """Seconds after which nobody can be writing to a temporary file any more that did not change."""
 _SLACK = 60.0
 """Seconds by which the store's clock may have gone back."""
-_LOOK = 1.0
-"""Seconds between looks whether deleting is still ours."""
 _SMALL = 8 << 20
 _FEW = 16
 """Packs below this size are merged where there are so many of them."""
-DIRECTORY = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +120,7 @@ def pack_at(key: str) -> str:
 
 def directories_in(contents: Contents) -> Iterator[bytes]:
     """The directories that a pack vouches for."""
-    return (raw for raw, _, length in contents.entries() if length & DIRECTORY)
+    return (raw for raw, _, length in contents.entries() if length & packs.DIRECTORY)
 
 
 def look(backend: Backend, objects: Objects) -> Seen:

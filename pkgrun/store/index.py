@@ -29,8 +29,6 @@ MANY = 48
 _STEPS = 40
 """What looking into one pack costs, in entries that could have been noted instead."""
 
-_DIRECTORY = 1 << 31
-_LENGTH = _DIRECTORY - 1
 _OFFSET = (1 << 64) - 1
 _FORM = 3
 _TABLES = """
@@ -108,7 +106,7 @@ class Index:
             if part is not None and (part.directory or not directory) and self._is_there(contents.pack):
                 return Place(contents.pack, part.offset, part.length, part.directory)
         packed = self._recent.get(digest)
-        if packed is not None and (packed & _DIRECTORY or not directory):
+        if packed is not None and (packed & packs.DIRECTORY or not directory):
             place = self._place(packed)
             if place is not None and self._is_there(place.pack):
                 return place
@@ -123,11 +121,11 @@ class Index:
             return None
 
     def _place(self, packed: int) -> Place | None:
-        number, at, length = packed >> 96, packed >> 32 & _OFFSET, packed & _LENGTH
+        number, at, length = packed >> 96, packed >> 32 & _OFFSET, packed & packs.LENGTH
         if at < packs.HEAD or at + length > self._ends[number]:
             self.damaged = packs.damaged(self._names[number])
             return None
-        return Place(self._names[number], at, length, packed & _DIRECTORY != 0)
+        return Place(self._names[number], at, length, packed & packs.DIRECTORY != 0)
 
     def _absorb(self) -> None:
         """Note all that was only looked into: for many questions that is quicker."""
@@ -144,7 +142,7 @@ class Index:
         found = {digest: number | at << 32 | length for digest, at, length in entries}
         for digest in self._recent.keys() & found.keys():
             # The same bytes may be a file's, too, and then nothing is said of what is below.
-            if self._recent[digest] & _DIRECTORY:
+            if self._recent[digest] & packs.DIRECTORY:
                 del found[digest]
         self._recent |= found
 
@@ -189,7 +187,9 @@ class Index:
     def add(self, pack: str, parts: Sequence[Part]) -> None:
         """A pack that has just been published."""
         end = max((part.offset + part.length for part in parts), default=packs.HEAD)
-        entries = [(digest, at, length | directory << 31) for digest, at, length, directory in parts]
+        entries = [
+            (digest, at, length | directory * packs.DIRECTORY) for digest, at, length, directory in parts
+        ]
         with self._lock:
             self._there.add(pack)
             self._sizes[pack] = end + len(entries) * packs.ENTRY + packs.FOOT

@@ -18,6 +18,9 @@ from pkgrun.store.objects import digest_of
 from pkgrun.store.parallel import each
 
 _NAME = re.compile(NAME_PATTERN)
+RECORD = re.compile(rf"packages/({NAME_PATTERN.strip('^$')})/([0-9]{{8}})/([0-9]{{8}})\.json")
+"""The keys of versions' records: package, major and minor."""
+
 _TOMBSTONE = re.compile(r"([0-9]{8})\.removed\.json")
 
 

@@ -31,7 +31,12 @@ FOOT = 48
 
 FOLDER = "packs"
 _ENTRY = struct.Struct(">32sQI")
-_LENGTH = (1 << 31) - 1
+DIRECTORY = 1 << 31
+"""The bit of a length, as an index has it, that says: put there as a directory."""
+
+LENGTH = DIRECTORY - 1
+"""The other bits."""
+
 _FOOT = struct.Struct(">32sQ8s")
 _LIKELY = 1 << 19
 _NEAR = 1 << 17
@@ -49,7 +54,7 @@ class Part(NamedTuple):
     @classmethod
     def parse(cls, digest: bytes, offset: int, length: int) -> Part:
         """What stands in the index."""
-        return cls(digest, offset, length & _LENGTH, bool(length >> 31))
+        return cls(digest, offset, length & LENGTH, bool(length & DIRECTORY))
 
 
 def key_of(pack: str) -> str:
@@ -152,7 +157,9 @@ def laid(place: memoryview, blobs: Iterable[tuple[bytes, int, int]]) -> Pack:
 def _end(parts: list[Part]) -> tuple[str, bytes]:
     """A pack's name, and what stands behind its blobs."""
     pack = _ENTRY.pack
-    index = b"".join([pack(digest, at, length | directory << 31) for digest, at, length, directory in parts])
+    index = b"".join(
+        [pack(digest, at, length | directory * DIRECTORY) for digest, at, length, directory in parts]
+    )
     hasher = hashlib.sha256(index)
     return hasher.hexdigest(), index + _FOOT.pack(hasher.digest(), len(parts), MAGIC)
 

@@ -6,11 +6,10 @@ It goes down the directories level by level, each once, many at a time. It owns 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from pkgrun.errors import Damaged
-from pkgrun.records import Tree
 from pkgrun.store import trees
 from pkgrun.store.objects import SMALL, Objects
 from pkgrun.store.roots import Root
@@ -137,21 +136,3 @@ def _node(objects: Objects, raw: bytes, reached: Reached) -> trees.Node | None:
     except Damaged as error:
         reached.unread[raw] = error
         return None
-
-
-def whereabouts(objects: Objects, tree: Tree, wanted: set[bytes]) -> Iterator[tuple[str, bytes]]:
-    """The paths in a tree that have one of some contents; what cannot be read is passed over."""
-    waiting = [("", tree.digest)]
-    while waiting:
-        folder, digest = waiting.pop()
-        try:
-            entries = trees.read_node(objects, digest)
-        except Damaged:
-            continue
-        for entry in entries:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            raw = bytes.fromhex(entry.digest[7:]) if entry.digest else b""
-            if raw in wanted:
-                yield path, raw
-            if entry.kind == "dir":
-                waiting.append((path, entry.digest))

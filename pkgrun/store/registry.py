@@ -17,6 +17,9 @@ from pkgrun.store.numbers import gallop
 from pkgrun.store.objects import digest_of
 
 _NAME = re.compile(NAME_PATTERN)
+RECORD = re.compile(rf"datasets/({NAME_PATTERN.strip('^$')})/([0-9]{{8}})\.json")
+"""The keys of datasets' records: name and number."""
+
 _LIST = "`pkgrun dataset list` shows what there is"
 
 

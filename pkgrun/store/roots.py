@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from pkgrun.errors import NotFound
-from pkgrun.identity import NAME_PATTERN, RUN_ID_PATTERN, Version
+from pkgrun.identity import RUN_ID_PATTERN, Version
 from pkgrun.records import (
     Blob,
     DatasetEntry,
@@ -26,9 +26,6 @@ from pkgrun.store import numbers, operations, registry
 from pkgrun.store.backend import Backend
 from pkgrun.store.parallel import each
 
-_NAME = NAME_PATTERN.strip("^$")
-_VERSION = re.compile(rf"packages/({_NAME})/([0-9]{{8}})/([0-9]{{8}})\.json")
-_DATASET = re.compile(rf"datasets/({_NAME})/([0-9]{{8}})\.json")
 _RUN = re.compile(RUN_ID_PATTERN)
 
 
@@ -67,8 +64,8 @@ def load(backend: Backend) -> Roots:
         Damaged: a record is not what it should be.
     """
     runs = sorted(name for name in backend.list("runs") if _RUN.fullmatch(name))
-    versions = each(lambda key: _version(backend, key), _keys(backend, "packages", _VERSION), run=1)
-    datasets = each(lambda key: _dataset(backend, key), _keys(backend, "datasets", _DATASET), run=1)
+    versions = each(lambda key: _version(backend, key), _keys(backend, "packages", numbers.RECORD), run=1)
+    datasets = each(lambda key: _dataset(backend, key), _keys(backend, "datasets", registry.RECORD), run=1)
     found = each(lambda run: _run(backend, run), runs, run=1)
     return arrange(versions, datasets, found, lambda run: operations.intent(backend, run).head.major)
 
@@ -139,7 +136,7 @@ class _GivenUp:
 
 
 def _version(backend: Backend, key: str) -> Numbered:
-    package, major, minor = _matched(_VERSION, key)
+    package, major, minor = _matched(numbers.RECORD, key)
     version = Version(int(major), int(minor))
     return Numbered(
         key, numbers.read(backend, package, version), numbers.removed(backend, package, version) is not None
@@ -147,7 +144,7 @@ def _version(backend: Backend, key: str) -> Numbered:
 
 
 def _dataset(backend: Backend, key: str) -> Root:
-    name, number = _matched(_DATASET, key)
+    name, number = _matched(registry.RECORD, key)
     return of_dataset(key, registry.read(backend, name, int(number)))
 
 

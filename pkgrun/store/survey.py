@@ -14,8 +14,6 @@ from pkgrun.store.parallel import each
 from pkgrun.store.reach import Reached
 
 _OBJECT = re.compile(r"objects/([0-9a-f]{2})/(\1[0-9a-f]{62})")
-_DIRECTORY = 1 << 31
-_LENGTH = _DIRECTORY - 1
 
 
 class Survey(NamedTuple):
@@ -101,11 +99,11 @@ def _share(contents: Contents, reached: Reached, wanted: set[bytes]) -> Share:
     size, stale = 0, False
     for entry in contents.entries():
         raw, _, length = entry
-        is_directory = bool(length & _DIRECTORY)
+        is_directory = bool(length & packs.DIRECTORY)
         if raw in wanted:
             wanted.discard(raw)
             live.append(entry)
-            size += length & _LENGTH
+            size += length & packs.LENGTH
         stale = stale or (is_directory and raw not in reached.directories)
     return Share(live, size, stale)
 
@@ -117,7 +115,7 @@ def lacking(found: Survey, reached: Reached) -> set[bytes]:
     for contents in found.packs.values():
         for raw, _, length in contents.entries():
             packed.add(raw)
-            if length & _DIRECTORY:
+            if length & packs.DIRECTORY:
                 folders.add(raw)
     files: Iterable[bytes] = (*reached.files, *reached.large)
     return {raw for raw in files if raw not in packed and raw not in found.objects} | (

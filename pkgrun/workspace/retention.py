@@ -20,7 +20,7 @@ class Retention:
         self._store = store
 
     def loss(self, name: str, *, force: bool = False) -> Loss:
-        """What would be lost with `name@major.minor`; nothing is done.
+        """What would be lost with `name@major.minor`; nothing is removed.
 
         Raises:
             UsageError, NotFound, Conflict: it cannot be removed, as `Workspace.remove` says.
@@ -37,7 +37,7 @@ class Retention:
         keep_within: float | None = None,
         force: bool = False,
     ) -> list[Verdict]:
-        """What `prune` would do with each version of a package, or of all packages; nothing is done.
+        """What `prune` would do with each version of a package, or of all packages; nothing is removed.
 
         Raises:
             UsageError: no rule is given, or none that keeps anything.

@@ -65,7 +65,7 @@ def gc_plan(
     keep_within: float | None = None,
     force: bool = False,
 ) -> Outlook:
-    """What `gc` would do; nothing is written.
+    """What `gc` would do; nothing is condemned, removed or deleted.
 
     Raises:
         NotFound, UsageError, PermissionDenied, Temporary: as `pkgrun.open` does.
@@ -73,7 +73,9 @@ def gc_plan(
     """
     from pkgrun.runs import collecting
 
-    return collecting.plan(_given(store), grace=grace, rule=_rule(keep_last, keep_within), force=force)
+    return collecting.plan(
+        _given(store), grace=grace, rule=_rule(keep_last, keep_within, force=force), force=force
+    )
 
 
 def gc(
@@ -107,7 +109,7 @@ def gc(
     return collecting.collect(
         _given(store),
         grace=grace,
-        rule=_rule(keep_last, keep_within),
+        rule=_rule(keep_last, keep_within, force=force),
         force=force,
         by=actor(__version__),
         observer=observer,
@@ -181,7 +183,8 @@ def _given(store: str | os.PathLike[str] | None) -> Store:
     return open_store(location, create=False, cache=cache_folder())
 
 
-def _rule(keep_last: int | None, keep_within: float | None) -> Rule | None:
+def _rule(keep_last: int | None, keep_within: float | None, *, force: bool) -> Rule | None:
     from pkgrun.runs.retention import Rule
 
-    return None if keep_last is None and keep_within is None else Rule(keep_last, keep_within)
+    asked = force or keep_last is not None or keep_within is not None
+    return Rule(keep_last, keep_within) if asked else None

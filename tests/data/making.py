@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -123,6 +124,6 @@ def committed(folder: Path) -> Path:
     return folder
 
 
-def train(workspace: pkgrun.Workspace, what: str, **more: object) -> None:
+def train(workspace: pkgrun.Workspace, what: str, **more: Any) -> None:
     """One training, waited for."""
-    workspace.train(what, **more).wait()  # type: ignore[arg-type]
+    workspace.train(what, **more).wait()

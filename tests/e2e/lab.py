@@ -41,6 +41,24 @@ class Main:
 """
 
 
+def waiting(save: str) -> str:
+    """The code of a package that draws a plot, waits for the file `go` where there is one to wait for, and saves so."""
+    return _WAITING + textwrap.indent(textwrap.dedent(save), " " * 8)
+
+
+_WAITING = """
+import os, random, time
+
+class Main:
+    def train(self, training_directory):
+        open(os.path.join(os.environ["artifacts_directory"], "plot.svg"), "w").write("<svg/>")
+        while "go" in os.environ and not os.path.exists(os.environ["go"]):
+            time.sleep(0.005)
+
+    def save(self):
+"""
+
+
 @dataclass(frozen=True)
 class Ended:
     """A process that has ended."""

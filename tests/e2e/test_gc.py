@@ -19,27 +19,18 @@ from pkgrun.workspace.stores import gc, gc_plan
 from tests.servers import Server
 
 from .copies import exported
-from .lab import Lab, until
+from .lab import Lab, until, waiting
 
 pytestmark = pytest.mark.row(14)
 
 SIZE = 12 << 20
 
-BIG = f"""
-import os, random, time
-
-class Main:
-    def train(self, training_directory):
-        open(os.path.join(os.environ["artifacts_directory"], "plot.svg"), "w").write("<svg/>")
-        while "go" in os.environ and not os.path.exists(os.environ["go"]):
-            time.sleep(0.005)
-
-    def save(self):
-        with open("model.bin", "wb") as file:
-            file.write(random.Random(os.environ["mark"]).randbytes(int(os.environ.get("size", {SIZE}))))
-        with open("notes.txt", "a") as file:
-            file.write(os.environ["mark"])
-"""
+BIG = waiting(f"""
+    with open("model.bin", "wb") as file:
+        file.write(random.Random(os.environ["mark"]).randbytes(int(os.environ.get("size", {SIZE}))))
+    with open("notes.txt", "a") as file:
+        file.write(os.environ["mark"])
+""")
 
 
 def trained(workspace: pkgrun.Workspace, package: str | Path, mark: str, **env: str) -> str:

@@ -18,24 +18,15 @@ from pkgrun.store.wrappers import Call, Wrapper
 from pkgrun.workspace.stores import copy_store, gc
 
 from .copies import exported
-from .lab import Lab, until
+from .lab import Lab, until, waiting
 from .test_display import terminal
 
 T = TypeVar("T")
 
-LEARNS = """
-import os, time
-
-class Main:
-    def train(self, training_directory):
-        open(os.path.join(os.environ["artifacts_directory"], "plot.svg"), "w").write("<svg/>")
-        while "go" in os.environ and not os.path.exists(os.environ["go"]):
-            time.sleep(0.005)
-
-    def save(self):
-        with open("model.bin", "wb") as file:
-            file.write(os.environ.get("mark", "").encode().ljust(2 << 20, b"."))
-"""
+LEARNS = waiting("""
+    with open("model.bin", "wb") as file:
+        file.write(os.environ.get("mark", "").encode().ljust(2 << 20, b"."))
+""")
 
 
 def trained(workspace: Workspace, package: str | Path, mark: str = "", **more: Any) -> str:

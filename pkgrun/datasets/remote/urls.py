@@ -30,11 +30,6 @@ _LONG = 24
 """A value of this length names nothing that a person would type: it is taken for a secret whatever it is called."""
 
 
-def is_url(text: str) -> bool:
-    """Whether it is meant as a URL, not as a path."""
-    return "://" in text
-
-
 def links(url: str) -> list[str]:
     """The links of a chain such as `zip://…::https://…`; of any other URL the only one. `[::1]` is a host."""
     return _JOINT.split(url)

@@ -56,7 +56,7 @@ class Size:
 
     def numbers(self) -> dict[str, Number]:
         """For programs."""
-        return {"bytes": self.bytes, "files": self.files, "complete": str(self.whole).lower()}
+        return {"bytes": self.bytes, "files": self.files, "complete": self.whole}
 
 
 def measured(folder: str, until: float) -> Size:

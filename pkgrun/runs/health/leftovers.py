@@ -67,7 +67,7 @@ def _told(kind: _Kind, until: float) -> Check:
         kind.name,
         "note",
         f"{kind.counted}, {least}{words(total)}",
-        "`pkgrun doctor --clean` removes them; so does the next run",
+        "`pkgrun doctor --clean` removes them",
         {"count": len(kind.paths), "bytes": total},
     )
 

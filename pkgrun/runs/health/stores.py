@@ -12,7 +12,7 @@ from pkgrun.records import FORMAT
 from pkgrun.runs.health import system
 from pkgrun.runs.health.cache import nearest, room
 from pkgrun.runs.health.check import Check, failed
-from pkgrun.runs.recover import SILENT
+from pkgrun.runs.recover import SILENT, heard_at
 from pkgrun.store import operations, skew
 from pkgrun.store.root import Store, open_store
 
@@ -88,7 +88,15 @@ def _runs(store: Store, until: float) -> list[Check]:
         "silent": len(count.silent),
         "pending": len(count.pending),
     }
-    checks = [Check("store", "open runs", "ok", f"{count.going} going on{seen}", numbers=numbers)]
+    checks = [
+        Check(
+            "store",
+            "open runs",
+            "ok",
+            f"{count.going} not ended, heard within a quarter of an hour{seen}",
+            numbers=numbers,
+        )
+    ]
     for name, found, what in (
         ("silent runs", count.silent, "not heard for a quarter of an hour"),
         ("pending decisions", count.pending, "decided and not carried out"),
@@ -112,16 +120,12 @@ def _counted(store: Store, until: float) -> _Count:
         count.runs += 1
         if store.backend.stat(operations.key(run, "run.json")) is not None:
             continue
-        if store.backend.stat(operations.key(run, "outcome.json")) is not None:
+        if operations.decided_already(store.backend, run):
             count.pending.append(run)
-        elif _age(store, run) > SILENT:
+        elif (
+            time.time() - heard_at(store, run) > SILENT
+        ):  # by this clock: nothing is written to ask the store's
             count.silent.append(run)
         else:
             count.going += 1
     return count
-
-
-def _age(store: Store, run: str) -> float:
-    """Seconds since an open run was heard, by this clock: nothing is written to ask the store's."""
-    heard = [store.backend.stat(operations.key(run, name)) for name in ("heartbeat.json", "intent.json")]
-    return time.time() - max((found.modified for found in heard if found), default=0.0)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 from pkgrun.runs.health.cache import nearest
-from pkgrun.runs.health.check import Check
+from pkgrun.runs.health.check import Check, refused
 
 _FICLONE = 0x40049409
 _SLOW = 0.05
@@ -96,28 +96,28 @@ def _groups() -> Check:
 
 def file_system(topic: str, folder: str) -> list[Check]:
     """Of the folder of a store: whether records can be created for good there, and how long that takes."""
-    name = os.path.join(
-        folder, f".doctor.{os.urandom(8).hex()}"
-    )  # as a temporary file of the store's: gc knows it
+    # As temporary files of the store's are called: gc knows them.
+    name, other = (
+        os.path.join(folder, f".{what}.{os.urandom(8).hex()}") for what in ("doctor", "doctor-link")
+    )
     try:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        text = f"{folder} cannot be written to: {error.strerror}"
-        return [Check(topic, "writing", "problem", text, "ask whoever owns it", exit_code=9)]
+        return [refused(topic, "writing", folder, error)]
     try:
-        return [_links(topic, name), _unnamed(topic, folder), _syncs(topic, descriptor)]
+        return [_links(topic, name, other), _unnamed(topic, folder), _syncs(topic, descriptor)]
     except OSError as error:
-        return [Check(topic, "writing", "problem", f"{folder}: {error.strerror}", "free some space")]
+        return [refused(topic, "writing", folder, error)]
     finally:
         os.close(descriptor)
-        for path in (name, name + ".2"):
+        for path in (name, other):
             with suppress(OSError):
                 os.unlink(path)
 
 
-def _links(topic: str, name: str) -> Check:
+def _links(topic: str, name: str, other: str) -> Check:
     try:
-        os.link(name, name + ".2")
+        os.link(name, other)
     except OSError as error:
         text = f"this file system has no hard links ({error.strerror}), without which no record can be created safely"
         return Check(

@@ -176,8 +176,8 @@ def _missized(found: Contents) -> Iterator[tuple[bytes, tuple[int, int]]]:
     for contents in found.found.packs.values():
         for raw, _, length in contents.entries():
             said = found.counts.sizes.get(raw)
-            if said is not None and said != length & ~(1 << 31):
-                yield raw, (said, length & ~(1 << 31))
+            if said is not None and said != length & packs.LENGTH:
+                yield raw, (said, length & packs.LENGTH)
 
 
 Whose = Mapping[bytes, tuple[Need, ...]]

@@ -26,7 +26,7 @@ from pkgrun.records import (
     VersionRecord,
 )
 from pkgrun.records.collecting import Removal, Sentence, Underway, Verdict
-from pkgrun.store import operations, roots
+from pkgrun.store import numbers, operations, registry, roots
 from pkgrun.store.backend import RECORD_LIMIT, Backend
 from pkgrun.store.fsck.findings import FROM, REPAIR, Finding, Kind, Need, Severity
 from pkgrun.store.objects import digest_of
@@ -37,9 +37,8 @@ from pkgrun.store.roots import Root, Roots
 R = TypeVar("R", bound=Record)
 
 _NAME, _RUN = NAME_PATTERN.strip("^$"), RUN_ID_PATTERN.strip("^$")
-VERSION = re.compile(rf"packages/({_NAME})/([0-9]{{8}})/([0-9]{{8}})\.json")
+VERSION, DATASET = numbers.RECORD, registry.RECORD
 TOMBSTONE = re.compile(rf"packages/({_NAME})/([0-9]{{8}})/([0-9]{{8}})\.removed\.json")
-DATASET = re.compile(rf"datasets/({_NAME})/([0-9]{{8}})\.json")
 CLAIM = re.compile(r"keys/([0-9a-f]{64})/([0-9]{8})\.json")
 SENTENCE = re.compile(rf"gc/(condemned|open|verdict)/({_RUN})\.json")
 _GC = re.compile(rf"gc/(clock\.json|sweeping/{_RUN}\.json|spared/{_RUN}/[0-9a-f]{{64}}\.json)")

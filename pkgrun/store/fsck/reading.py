@@ -144,7 +144,7 @@ def _is_framed(backend: Backend, contents: Contents) -> bool:
 def is_laid_out(contents: Contents) -> bool:
     """Whether the blobs of a pack fill it, one behind the other: whatever was put in or taken out shows here."""
     at = packs.HEAD
-    for offset, length in sorted((offset, length & ~(1 << 31)) for _, offset, length in contents.entries()):
+    for offset, length in sorted((offset, length & packs.LENGTH) for _, offset, length in contents.entries()):
         if offset != at:
             return False
         at += length

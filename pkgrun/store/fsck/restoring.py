@@ -23,8 +23,6 @@ from pkgrun.store.objects import Objects, key_of
 from pkgrun.store.packs import Filling
 from pkgrun.store.sending import send
 
-_DIRECTORY = 1 << 31
-
 
 @dataclass(frozen=True, slots=True)
 class Mended:
@@ -242,7 +240,7 @@ class _Mending:
         homes: dict[bytes, list[str]] = defaultdict(list)
         for name, contents in self.found.found.packs.items():
             for raw, _, length in contents.entries():
-                if length & _DIRECTORY:
+                if length & packs.DIRECTORY:
                     homes[raw].append(packs.key_of(name))
         waiting, unseen, seen = [], [*homes, *self._folders], set[bytes]()
         while unseen:

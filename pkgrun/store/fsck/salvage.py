@@ -21,7 +21,6 @@ from pkgrun.store.packs import Contents, Part
 
 _ENTRY = struct.Struct(">32sQI")
 _FOOT = struct.Struct(">32sQ8s")
-_LENGTH = (1 << 31) - 1
 _TAIL = 1 << 23
 """Bytes at a pack's end in which its index is looked for."""
 _EMPTY = hashlib.sha256(b"").digest()
@@ -112,7 +111,7 @@ def _counted(tail: bytes, size: int) -> int | None:
     total, at = 0, len(tail) - _FOOT.size
     for count in range(1, at // _ENTRY.size + 1):
         _, _, length = _ENTRY.unpack_from(tail, at - count * _ENTRY.size)
-        total += length & _LENGTH
+        total += length & packs.LENGTH
         if total == size - _FOOT.size - count * _ENTRY.size - packs.HEAD:
             return count
     return None

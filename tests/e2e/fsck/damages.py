@@ -44,6 +44,16 @@ def change(path: Path, **fields: Any) -> None:
     path.write_bytes(orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
 
 
+def spoil(path: Path, damage: str, at: int, **fields: Any) -> None:
+    """Remove a record, flip a bit of the byte at `at` so that it is no text any more, or put another in its place."""
+    if damage == "gone":
+        path.unlink()
+    elif damage == "not legible":
+        flip(path, at, 0x80)
+    else:
+        change(path, **fields)
+
+
 def named(report: Report, key: str) -> list[Finding]:
     """What is said of a file."""
     return [found for found in report.findings if key in found.key or key in found.message]

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from pkgrun.workspace.stores import fsck, repair
-from tests.e2e.fsck.damages import NEWEST, VERSION, change, flip, kinds, named, one
+from tests.e2e.fsck.damages import NEWEST, VERSION, change, flip, kinds, named, one, spoil
 from tests.e2e.lab import Lab
 
 
@@ -63,12 +63,7 @@ def test_what_was_asked_and_decided_comes_from_a_copy_only(
 ) -> None:
     run = orjson.loads((store / VERSION).read_bytes())["run"]
     path = store / "runs" / run / name
-    if damage == "gone":
-        path.unlink()
-    elif damage == "not legible":
-        flip(path, 30, 0x80)
-    else:
-        change(path, **({"package": "q"} if name == "intent.json" else {"decision": "FAILED"}))
+    spoil(path, damage, 30, **({"package": "q"} if name == "intent.json" else {"decision": "FAILED"}))
     report = fsck(store)
     assert not report.sound
     assert named(report, f"runs/{run}/{name}")
@@ -99,12 +94,7 @@ def test_nothing_is_put_back_that_does_not_fit(whole: Path, store: Path, tmp_pat
 def test_what_follows_from_others_is_written_anew(whole: Path, store: Path, name: str, damage: str) -> None:
     run = orjson.loads((store / VERSION).read_bytes())["run"]
     path = store / "runs" / run / name
-    if damage == "gone":
-        path.unlink()
-    elif damage == "not legible":
-        flip(path, 5, 0x80)
-    else:
-        change(path, **({"status": "failed"} if name == "run.json" else {"run": "x", "parameters": {}}))
+    spoil(path, damage, 5, **({"status": "failed"} if name == "run.json" else {"run": "x", "parameters": {}}))
     report = fsck(store)
     assert report.sound == (damage == "gone" and name != "_results.json")
     assert all(found.severity in ("damage", "pending") for found in report.findings)
