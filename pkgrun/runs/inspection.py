@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ from pkgrun.runs.journal import decode
 from pkgrun.runs.recover import SILENT
 from pkgrun.runs.results import results, run_record
 from pkgrun.store import numbers, registry
+from pkgrun.store.collecting import oldest
 from pkgrun.store.fsck import chains, contents, ledger
 from pkgrun.store.fsck.contents import Contents
 from pkgrun.store.fsck.findings import FROM, REPAIR, Finding, Report, Scope, report
@@ -88,7 +89,7 @@ def inspect(
         observer(Progress("contents", done, total, "bytes"))
 
     there = contents.look(store.backend, store.objects, roots, chosen, told)
-    since = _oldest(store, roots.open)
+    since = oldest(store.backend, roots.open)
     if any(one.severity == "hole" for one in written.findings) or not there.reached.whole:
         since = float("-inf")  # what cannot be read may need whatever nothing seems to refer to
     found = [*written.findings, *contents.findings(store.backend, store.objects, there, since)]
@@ -100,11 +101,6 @@ def inspect(
         chosen.seed if chosen and chosen.share < 1 else None,
     )
     return Inspection(report(found, scope), written, there)
-
-
-def _oldest(store: Store, runs: Iterable[str]) -> float:
-    begun = (store.backend.stat(key_of(run, "intent.json")) for run in runs)
-    return min((stat.modified for stat in begun if stat), default=float("inf"))
 
 
 # ---------------------------------------------------------------------- one run

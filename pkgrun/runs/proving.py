@@ -27,6 +27,7 @@ from pkgrun.records import (
 )
 from pkgrun.records.collecting import Removal
 from pkgrun.runs.inspection import differing, number_of
+from pkgrun.store import numbers, registry
 from pkgrun.store.fsck import chains
 from pkgrun.store.fsck.ledger import CLAIM, DATASET, TOMBSTONE, VERSION, Ledger, parse
 from pkgrun.store.fsck.salvage import Source
@@ -224,5 +225,5 @@ def _number(key: str, data: bytes) -> VersionRecord | DatasetRecord:
 
 def _key_of(record: VersionRecord | DatasetRecord) -> str:
     if isinstance(record, DatasetRecord):
-        return f"datasets/{record.dataset}/{record.number:08}.json"
-    return f"packages/{record.package}/{record.version.major:08}/{record.version.minor:08}.json"
+        return registry.key(record.dataset, record.number)
+    return numbers.key(record.package, record.version)

@@ -32,8 +32,6 @@ from pkgrun.store.survey import Share, Survey, shares, survey
 GRACE = 48 * 3600.0
 """Seconds between condemning and deleting: for who reads now, and for second thoughts. Safety does not rest on it."""
 
-_MOST = 100_000
-"""Objects that are condemned at a time. What is left are files: of packs, which may hold directories, none may be left."""
 _WRITING = 3600.0
 """Seconds after which nobody can be writing to a temporary file any more that did not change."""
 _SLACK = 60.0
@@ -133,7 +131,7 @@ def look(backend: Backend, objects: Objects) -> Seen:
     known, reached = needed(backend, objects)
     sentences = read_all(backend)
     barred = {pack_at(one.key) for sentence in sentences for one in sentence.objects}
-    since = _oldest(backend, known.open)
+    since = oldest(backend, known.open)
     found = survey(backend)
     excused = {name for name in found.packs.keys() - barred if found.written[name] >= since - _SLACK}
     reached.add(reach.reach(objects, [vouched(found, excused, reached)], known=reached))
@@ -174,7 +172,7 @@ def vouched(found: Survey, excused: set[str], reached: Reached) -> Root:
     return Root("", "", tuple(trees))
 
 
-def _oldest(backend: Backend, runs: Iterable[str]) -> float:
+def oldest(backend: Backend, runs: Iterable[str]) -> float:
     """When the first of some operations began, by the store's clock."""
     begun = (backend.stat(operations.key(run, "intent.json")) for run in runs)
     return min((stat.modified for stat in begun if stat), default=float("inf"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import NamedTuple
 
 from pkgrun.errors import Damaged, NotFound
@@ -106,18 +106,3 @@ def _share(contents: Contents, reached: Reached, wanted: set[bytes]) -> Share:
             size += length & packs.LENGTH
         stale = stale or (is_directory and raw not in reached.directories)
     return Share(live, size, stale)
-
-
-def lacking(found: Survey, reached: Reached) -> set[bytes]:
-    """What is needed and is nowhere, as far as the indexes say; of what lies in no pack that can be read, nobody knows."""
-    packed: set[bytes] = set()
-    folders: set[bytes] = set()
-    for contents in found.packs.values():
-        for raw, _, length in contents.entries():
-            packed.add(raw)
-            if length & packs.DIRECTORY:
-                folders.add(raw)
-    files: Iterable[bytes] = (*reached.files, *reached.large)
-    return {raw for raw in files if raw not in packed and raw not in found.objects} | (
-        reached.directories.keys() - packed - found.objects.keys()
-    )

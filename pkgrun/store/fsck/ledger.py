@@ -238,10 +238,7 @@ def _versions(ledger: Ledger, keys: list[str]) -> None:
     for key, one in zip(keys, each(lambda key: ledger.read(key, VersionRecord), keys, run=1), strict=True):
         if one is None:
             continue
-        if (
-            key
-            != f"packages/{one.record.package}/{one.record.version.major:08}/{one.record.version.minor:08}.json"
-        ):
+        if key != numbers.key(one.record.package, one.record.version):
             ledger.misplaced(key, f"{one.record.package}@{one.record.version}")
         else:
             ledger.numbers[key] = one
@@ -252,7 +249,7 @@ def _datasets(ledger: Ledger, keys: list[str]) -> None:
     for key, one in zip(keys, each(lambda key: ledger.read(key, DatasetRecord), keys, run=1), strict=True):
         if one is None:
             continue
-        if key != f"datasets/{one.record.dataset}/{one.record.number:08}.json":
+        if key != registry.key(one.record.dataset, one.record.number):
             ledger.misplaced(key, one.record.label)
         else:
             ledger.numbers[key] = one
@@ -264,10 +261,7 @@ def _tombstones(ledger: Ledger, keys: list[str]) -> None:
         if one is None:
             continue
         removal = one.record
-        if (
-            key
-            != f"packages/{removal.package}/{removal.version.major:08}/{removal.version.minor:08}.removed.json"
-        ):
+        if key != numbers.tombstone(removal.package, removal.version):
             ledger.misplaced(key, f"{removal.package}@{removal.version}")
 
 

@@ -18,7 +18,6 @@ from pkgrun.store.survey import Survey
 
 _LONGEST = 4 << 20
 """Bytes of a pack that are in memory at once, in each thread."""
-_FOOT = 48
 
 Told = Callable[[int, int], object]
 """Told how many bytes were read, of how many; from several threads."""
@@ -137,7 +136,7 @@ def _is_framed(backend: Backend, contents: Contents) -> bool:
     """Whether a pack begins and ends as it should; nobody else reads its first bytes, nor the sum in its foot."""
     key = packs.key_of(contents.pack)
     head = backend.read(key, 0, packs.HEAD)
-    foot = backend.read(key, contents.size - _FOOT, _FOOT)
+    foot = backend.read(key, contents.size - packs.FOOT, packs.FOOT)
     return head == packs.MAGIC and foot[:32].hex() == contents.pack
 
 

@@ -104,11 +104,9 @@ class _Mending:
     restored: int = 0
     retired: list[str] = field(default_factory=list)
     _folders: dict[bytes, bytes] = field(default_factory=dict)
-    """Directories that were fetched, parents before what they hold."""
+    """Directories that were brought back: another copy, altered, may be what the store gives."""
     _packing: _Packing = field(init=False)
     _there: set[bytes] = field(init=False)
-    _loose: set[bytes] = field(default_factory=set)
-    """Directories that lead to what is lost."""
     _aside: list[str] = field(default_factory=list)
     """Packs that are whole, and are written anew because of such directories."""
 
@@ -129,11 +127,15 @@ class _Mending:
         seen: set[bytes] = set()
         while waiting:
             raw = waiting.pop()
-            if raw in self._there or raw in seen:
+            if raw in seen:
                 continue
             seen.add(raw)
             self.told("fetch", len(seen), len(seen) + len(waiting))
-            waiting += self._fetch(raw)
+            if raw not in self._there:
+                waiting += self._fetch(raw)
+            elif raw in self.found.missing or self.found.reached.directories.get(raw) == -1:
+                data = self._directory(raw)  # what lies below it was not known when we looked
+                waiting += self._below(raw, data) if data is not None else ()
         self._packing.settle()
         self.objects.look_again()
 
@@ -157,7 +159,7 @@ class _Mending:
                 self._there.discard(raw)
 
     def _from_guesses(self) -> None:
-        """What is good in packs whose indexes are damaged; directories are kept for later."""
+        """What is good in packs whose indexes are damaged."""
         for name in self.found.found.damaged:
             for blob in self._good_in(packs.key_of(name)):
                 if blob.raw not in self._there:
@@ -168,8 +170,7 @@ class _Mending:
         self.restored += 1
         if blob.directory or blob.raw in self.found.reached.directories:
             self._folders[blob.raw] = blob.data
-        else:
-            self._packing.add(blob.raw, blob.data)
+        self._packing.add(blob.raw, blob.data)
 
     def _fetch(self, raw: bytes) -> Iterable[bytes]:
         """Bring one back; what may be missing besides."""
@@ -182,10 +183,17 @@ class _Mending:
         else:
             self._keep(Blob(raw, data, directory=False))
             if raw in self._folders:
-                folders, files = salvage.below(raw, data)
-                self.found.reached.directories.update(dict.fromkeys(folders, -1))
-                return [*folders, *files]
+                return self._below(raw, data)
         return ()
+
+    def _below(self, raw: bytes, data: bytes) -> list[bytes]:
+        """What a directory holds is needed, too."""
+        folders, files = salvage.below(raw, data)
+        for one in folders:
+            self.found.reached.directories.setdefault(one, -1)
+        for one in files:
+            self.found.reached.files.setdefault(one, -1)
+        return [*folders, *files]
 
     def _fetch_large(self, raw: bytes) -> None:
         key = key_of(name_of(raw))
@@ -222,8 +230,6 @@ class _Mending:
             self.told("rewrite", number, len(again))
             for blob in self._good_in(key):
                 self._packing.add(blob.raw, blob.data)
-        for raw in reversed(self._folders):
-            self._packing.add(raw, self._folders[raw])
         self._packing.settle()
 
     def _good_in(self, key: str) -> Iterator[Blob]:
@@ -255,13 +261,14 @@ class _Mending:
                 above[one].append(raw)
             if data is None or not self._there.issuperset([*folders, *files]):
                 waiting.append(raw)
+        loose = set[bytes]()
         while waiting:
             raw = waiting.pop()
-            if raw not in self._loose:
-                self._loose.add(raw)
+            if raw not in loose:
+                loose.add(raw)
                 waiting += above[raw]
         stays = set(damaged(self.found))
-        self._aside = sorted({key for raw in self._loose for key in homes[raw]} - stays)
+        self._aside = sorted({key for raw in loose for key in homes[raw]} - stays)
 
     def _directory(self, raw: bytes) -> bytes | None:
         if raw in self._folders:
@@ -283,6 +290,7 @@ class _Mending:
                 self.backend.delete(key)
             self.retired.append(key)
         for key in self._aside:  # all of it was written anew
+            self.told("retire", len(files), len(files))
             if key not in self._packing.written:
                 self.backend.delete(key)
         self.backend.flush()
