@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +26,9 @@ from pkgrun.store.fsck.salvage import Source
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.trees import Entry
 from pkgrun.store.wrappers import Call, Wrapper
+from pkgrun.workspace import stores
 from tests.store.blobs import flip, holds_packs, lacking, put
-from tests.store.test_collecting import NOBODY, again, begin, commit, decide, folder
+from tests.store.test_collecting import NOBODY, again, begin, commit, decide, folder, leave, whole
 
 T = TypeVar("T")
 
@@ -326,3 +328,18 @@ def test_a_bit_that_is_flipped_behind_the_blobs_of_a_pack_loses_none_of_them(sto
         store.backend.write(key, bytes(damaged_one))
         wanted = {part.digest for part in pack.parts}
         assert {blob.raw for blob in salvage.good_in(store.backend, key, None, wanted)} == wanted
+
+
+def test_what_is_below_a_directory_that_was_guessed_is_fetched_too(store: Store, tmp_path: Path) -> None:
+    """The index of its pack is damaged, and the pack with all that it holds is gone: one repair brings both back."""
+    leave(store, folder(tmp_path / "low", {"f": b"f" * 500, "deep/g": b"g" * 500}))
+    low = set(holds_packs(store))
+    files = {"sub/f": b"f" * 500, "sub/deep/g": b"g" * 500, "top": b"top"}
+    digest = commit(store, begin(store), folder(tmp_path / "all", files))
+    copy = open_store(str(shutil.copytree(store.url, tmp_path / "copy")), create=False)
+    (high,) = set(holds_packs(store)) - low
+    flip(high, high.stat().st_size - packs.FOOT - 20)
+    for path in low:
+        path.unlink()
+    assert stores.repair(store.url, source=copy.url, execute=True).sound
+    whole(store, digest, files)
