@@ -110,7 +110,7 @@ class LocalUpload:
     def __init__(self, backend: LocalBackend) -> None:
         self._backend = backend
         self._path = _temporary(os.path.join(backend.root, "objects", "new"))
-        self._descriptor = backend.open_new(self._path)
+        self._descriptor = backend.open_new(self._path, durable=False)
         self._buffer: mmap.mmap | None = None
         self._filled = 0
         self._direct = self._never = False
@@ -313,17 +313,17 @@ class LocalBackend:
             os.close(descriptor)
         return temporary
 
-    def open_new(self, path: str) -> int:
-        """A descriptor of a new file; its folder is made, durably, if need be."""
+    def open_new(self, path: str, *, durable: bool = True) -> int:
+        """A descriptor of a new file; its folder is made, durably or else by the next `flush`, if need be."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         with _translated(path):
             try:
                 return os.open(path, flags, 0o666)
             except FileNotFoundError:
-                self._make_folder(os.path.dirname(path))
+                self._make_folder(os.path.dirname(path), durable=durable)
                 return os.open(path, flags, 0o666)
 
-    def _make_folder(self, path: str) -> None:
+    def _make_folder(self, path: str, *, durable: bool) -> None:
         try:
             os.mkdir(path)
         except FileExistsError:
@@ -331,10 +331,11 @@ class LocalBackend:
         except FileNotFoundError:
             if path == self.root:
                 raise
-            self._make_folder(os.path.dirname(path))
+            self._make_folder(os.path.dirname(path), durable=durable)
             with suppress(FileExistsError):
                 os.mkdir(path)
-        _sync(os.path.dirname(path))
+        if durable:
+            _sync(os.path.dirname(path))
 
     def upload(self, key: str | None = None, size: int | None = None) -> Upload:
         return LocalUpload(self)
@@ -346,7 +347,7 @@ class LocalBackend:
             with _translated(target):
                 self._check_whole()
                 os.fsync(descriptor)
-                self._make_folder(os.path.dirname(target))
+                self._make_folder(os.path.dirname(target), durable=False)
                 os.rename(temporary, target)
         except PkgrunError:
             self._broken = True
@@ -356,7 +357,13 @@ class LocalBackend:
         finally:
             os.close(descriptor)
         with self._lock:
-            self._unsynced.add(os.path.dirname(target))
+            self._unsynced.update(self._above(target))
+
+    def _above(self, path: str) -> Iterator[str]:
+        """The folders that must be durable for a file to be found; whoever made them may not have synced them yet."""
+        while path != self.root:
+            path = os.path.dirname(path)
+            yield path
 
     def _check_whole(self) -> None:
         # An fsync that failed once may say yes the next time and still have lost the bytes.
@@ -369,7 +376,7 @@ class LocalBackend:
             self._check_whole()
             with self._lock:
                 folders, self._unsynced = self._unsynced, set()
-            folders |= {os.path.dirname(self._path(key)) for key in reused}
+            folders.update(*(self._above(self._path(key)) for key in reused))
             try:
                 each(_sync, sorted(folders), run=1)
             except OSError:

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 SIZE = 1 << 20
 """Bytes of a piece: few enough to stay in the processor's cache from one thread to the next."""
 
-_COUNT = 4
+_COUNT = 3
 
 
 class Pieces:

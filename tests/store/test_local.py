@@ -231,6 +231,31 @@ def test_no_temporary_name_is_left_by_many_blobs(backend: LocalBackend, tmp_path
     assert not any(os.path.basename(name).startswith(".") for name in files(tmp_path))
 
 
+@pytest.mark.parametrize("reused", [False, True])
+def test_a_flush_makes_every_folder_above_a_blob_durable(
+    backend: LocalBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reused: bool
+) -> None:
+    """Also those that somebody else made, who may not have come to syncing them."""
+    if reused:
+        backend.upload().publish(KEY)
+        backend = LocalBackend(tmp_path)
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    if reused:
+        backend.flush([KEY])
+    else:
+        backend.upload().publish(KEY)
+        backend.flush()
+    above = [tmp_path, tmp_path / "objects", tmp_path / "objects" / "aa"]
+    assert {folder.stat().st_ino for folder in above} <= set(synced)
+
+
 @pytest.mark.parametrize("failing", ["the flush", "a publication"])
 def test_after_a_write_that_failed_none_succeeds(backend: LocalBackend, tmp_path: Path, failing: str) -> None:
     """What was written before may be lost; a second fsync would not say so."""
