@@ -13,6 +13,8 @@ from pkgrun.errors import UsageError
 
 DEFAULT_STORE = ".pkgrun"
 DEFAULT_CACHE_LIMIT = 20 * 10**9
+DEFAULT_GRACE = 48 * 3600.0
+"""Seconds between condemning and deleting: for who reads now, and for second thoughts. Safety does not rest on it."""
 _PATHS = {"store", "cache"}
 _KEYS = _PATHS | {"cache_size"}
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?(?:([kmgt])(i?)b?|b)?", re.IGNORECASE | re.ASCII)

@@ -147,6 +147,7 @@ def repaired_document(done: Repaired) -> dict[str, Any]:
 def repaired(done: Repaired, *, every: bool) -> None:
     """What is done, or would be, and what nothing can be done about."""
     from pkgrun.cli import pages
+    from pkgrun.store.fsck.findings import FROM, REPAIR
 
     page, steps, hopeless = pages.console(), done.plan.steps, done.plan.hopeless
     if steps:
@@ -161,6 +162,8 @@ def repaired(done: Repaired, *, every: bool) -> None:
             page.print("  " + text.line(text.shown(one.message)))
             for line in _needed(one, every=every):
                 page.print("    " + line, style="dim")
+            if one.hint not in (REPAIR, FROM):  # which is what was just tried
+                page.print(f"    hint: {one.hint}")
         _more(page, len(hopeless) - _NAMED, every=every)
         page.print()
     if done.after is not None and not done.after.sound:

@@ -127,7 +127,7 @@ def done(done: Collection) -> list[str]:
     found = done.collected
     click.echo(
         f"condemned {text.plural(found.condemned, 'object')}, {text.size(found.condemned_bytes)}; "
-        f"deleted {text.plural(found.deleted, 'object')}; freed {text.size(found.deleted_bytes)}"
+        f"deleted {text.plural(found.deleted, 'object')}; freed {text.size(max(0, found.freed_bytes))}"
     )
     said = []
     if done.lost:
@@ -137,7 +137,9 @@ def done(done: Collection) -> list[str]:
     if done.removed:
         said += keeping.done(done.removed, freed=True)
     if found.rewritten:
-        said.append(f"{text.plural(found.rewritten, 'pack')} written anew")
+        anew = f"{text.plural(found.rewritten, 'pack')} written anew, {text.size(found.written_bytes)}"
+        more = f": {text.size(-found.freed_bytes)} more until the old ones are deleted"
+        said.append(anew + (more if found.freed_bytes < 0 else ""))
     for one in found.waiting:
         objects = one.sentence.objects
         size = text.size(sum(doomed.bytes for doomed in objects))
@@ -188,7 +190,9 @@ def done_document(done: Collection) -> dict[str, Any]:
         "condemned": found.condemned,
         "condemned_bytes": found.condemned_bytes,
         "deleted": found.deleted,
-        "freed_bytes": found.deleted_bytes,
+        "deleted_bytes": found.deleted_bytes,
+        "freed_bytes": found.freed_bytes,
         "rewritten": found.rewritten,
+        "written_bytes": found.written_bytes,
         "waiting": [_waiting(one, whole=False) for one in found.waiting],
     }

@@ -211,7 +211,7 @@ def _end(one: Run) -> RunRecord:
     callback=seconds,
     default="15m",
     show_default=True,
-    help="How long without a sign of life is for ever; one comes every 10 s. Such as 90s, 15m, 2h.",
+    help="How long without a sign of life is for ever, 30s at least; one comes every 10 s. Such as 90s, 15m, 2h.",
 )
 @pass_settings
 def recover(settings: Settings, silent_for: float) -> None:

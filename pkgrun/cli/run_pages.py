@@ -60,12 +60,17 @@ def document(record: RunRecord, store: str) -> dict[str, Any]:
     }
 
 
-def trained(record: RunRecord) -> None:
-    """What a training has made, in a few lines; without rich, whose import would take longer than a short run."""
+def trained(record: RunRecord, removal: Removal | None = None) -> None:
+    """What a training has made, in a few lines; without rich, whose import would take longer than a short run.
+
+    `removal`: of its version, where the training was done before.
+    """
     facts = record.facts
     took = f" in {_took(facts)}" if facts else ""
     click.secho(f"{record.package} {record.version}", fg="green", bold=True, nl=False, color=_coloured())
     click.echo(f"  trained from {record.parent}{took}")
+    if removal:
+        click.secho(f"  removed {pages.removal_line(removal)}", fg="red", color=_coloured())
     for row in _metric_rows(facts):
         click.echo(f"  {row}")
     if facts and facts.changes:

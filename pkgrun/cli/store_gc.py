@@ -7,6 +7,7 @@ import click
 from pkgrun.cli import keeping, text
 from pkgrun.cli.durations import seconds
 from pkgrun.cli.options import Command, Settings, pass_settings
+from pkgrun.settings import DEFAULT_GRACE
 
 
 @click.command("gc", cls=Command)
@@ -14,7 +15,7 @@ from pkgrun.cli.options import Command, Settings, pass_settings
     "--grace",
     metavar="DURATION",
     callback=seconds,
-    default="48h",
+    default=f"{DEFAULT_GRACE / 3600:g}h",
     show_default=True,
     help="Time between condemning and deleting; 0 deletes at once what nobody can be using.",
 )

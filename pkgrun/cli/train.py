@@ -154,20 +154,22 @@ def _wait(run: Any, shown: Display) -> BaseException | None:
 
 
 def _finish(settings: Settings, run: Any, ended: BaseException | None) -> None:
-    from pkgrun.cli import run_pages
+    from pkgrun.cli import pages, run_pages
     from pkgrun.errors import PkgrunError
 
     try:
         record = run.record()
+        removal = None if run.live else run.removal()
     except PkgrunError as error:
         raise ended or error from None  # what cannot be read now says less
     if not record.final and ended is not None:
         raise ended
     settings.done()
     if settings.json:
-        text.emit(run_pages.document(record, settings.workspace().url))
+        document = run_pages.document(record, settings.workspace().url)
+        text.emit(document | {"removed": pages.removal(removal)})
     elif record.status == "successful":
-        run_pages.trained(record)
+        run_pages.trained(record, removal)
     if record.status != "successful":
         run_pages.failure(record, run.log())
     if isinstance(ended, PkgrunError):

@@ -45,7 +45,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Cargo:
-    """All that a copy is about, and how many runs it leaves out because they go on. `removals`: tombstones of versions."""
+    """All that a copy is about, and how many runs it leaves out because they go on. `removals`: tombstones of versions;
+    `removed`: the versions that were removed in either store, whose contents are not brought."""
 
     versions: list[Item]
     removals: list[Item]
@@ -53,6 +54,7 @@ class Cargo:
     runs: list[Item]
     claims: list[Item]
     open: int
+    removed: frozenset[tuple[str, Version]]
 
     @property
     def missing(self) -> list[Item]:
@@ -93,6 +95,7 @@ def load(source: Store, target: Store, package: str | None) -> Cargo:
         runs=[item for item, _ in runs.values()],
         claims=loading.claims({run: key for run, (_, key) in runs.items()}),
         open=sum(not record.final for record in found),
+        removed=frozenset(loading.removed),
     )
     loading.check()
     return cargo

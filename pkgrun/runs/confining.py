@@ -9,7 +9,15 @@ from pkgrun.errors import UsageError
 from pkgrun.records import Confined
 from pkgrun.runs.place import Place
 from pkgrun.settings import size_of
-from pkgrun.worker.limits import SANDBOXES, Confines, Limits, Sandbox, home_variables, refused
+from pkgrun.worker.limits import (
+    LEAST_MEMORY,
+    SANDBOXES,
+    Confines,
+    Limits,
+    Sandbox,
+    home_variables,
+    refused,
+)
 
 _LARGEST = 1 << 60
 _MOST_CPUS = 1e5
@@ -26,9 +34,14 @@ def wanted(
     """
     if sandbox not in SANDBOXES:
         raise UsageError(f"{sandbox!r} is no sandbox", hint=", ".join(SANDBOXES))
-    if cpus is not None and (isinstance(cpus, bool) or not isinstance(cpus, int | float) or not _sane(cpus)):
+    if cpus is not None and not (math.isfinite(cpus) and _LEAST_CPUS <= cpus <= _MOST_CPUS):
         raise UsageError(f"{cpus!r} is no number of processors", hint="such as 2 or 0.5")
     limits = Limits(sandbox, _bytes(memory, "memory"), cpus, _bytes(storage, "storage"))
+    if limits.memory is not None and limits.memory < LEAST_MEMORY:
+        raise UsageError(
+            f"{memory!r} is too little memory for Python itself",
+            hint=f"give {LEAST_MEMORY // 10**6}MB at least, and what the package's code takes",
+        )
     if reason := refused(limits):
         raise UsageError(
             f"this system does not allow what is to hold the run: {reason}",
@@ -37,15 +50,11 @@ def wanted(
     return limits
 
 
-def _sane(cpus: float) -> bool:
-    return math.isfinite(cpus) and _LEAST_CPUS <= cpus <= _MOST_CPUS
-
-
 def _bytes(given: int | str | None, what: str) -> int | None:
     if given is None:
         return None
-    size = size_of(given) if isinstance(given, str) else None if isinstance(given, bool) else given
-    if not isinstance(size, int) or not 0 < size < _LARGEST:
+    size = size_of(given) if isinstance(given, str) else given
+    if size is None or not 0 < size < _LARGEST:
         raise UsageError(f"{given!r} is no size of {what}", hint="write 2GB, 500MB, 1.5GiB or bytes")
     return size
 

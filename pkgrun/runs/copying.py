@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pkgrun.errors import UsageError
-from pkgrun.observe import Observer, Phase, Progress
+from pkgrun.errors import Damaged, UsageError
+from pkgrun.observe import Notice, Observer, Phase, Progress
 from pkgrun.records import Actor, Copied, CopyRequest, Head, Intent, Outcome, Tree
 from pkgrun.runs import cargo, recover
 from pkgrun.runs.cargo import Cargo
@@ -29,6 +29,8 @@ from pkgrun.store.parallel import each
 from pkgrun.store.root import Store
 from pkgrun.store.transfer import Sent, transfer
 from pkgrun.store.trees import Entry
+
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def copy(source: Store, target: Store, *, package: str | None, by: Actor, observ
         operations.begin(target.backend, intent)
         target.objects.begun(intent.run)
         observer(Phase("copy", time.time()))
-        sent = _send(source, target, load, observer, check)
+        load, sent = _send_all(source, target, package, load, observer, check)
         observer(Phase("commit", time.time()))
         records = _pack(source, target, load, check)
         target.objects.flush()
@@ -115,6 +117,30 @@ def _copied(load: Cargo, sent: Sent, records: Tree | None) -> Copied:
         bytes=sent.bytes,
         records=records,
     )
+
+
+def _send_all(
+    source: Store,
+    target: Store,
+    package: str | None,
+    load: Cargo,
+    observer: Observer,
+    check: Callable[[], None],
+) -> tuple[Cargo, Sent]:
+    """The contents that the target lacks; and of what. If they are gone because versions were removed from the source
+    meanwhile, and collected, it goes on without what these alone needed."""
+    while True:
+        try:
+            return load, _send(source, target, load, observer, check)
+        except Damaged:
+            again = cargo.load(source, target, package)
+            gone = sorted(again.removed - load.removed)
+            if not gone:
+                raise
+            names = ", ".join(f"{package}@{version}" for package, version in gone[:_NAMED])
+            more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
+            observer(Notice(f"removed meanwhile, so that only the records are copied: {names}{more}"))
+            load = again
 
 
 def _send(source: Store, target: Store, load: Cargo, observer: Observer, check: Callable[[], None]) -> Sent:

@@ -15,6 +15,7 @@ from pkgrun.observe import Event
 from pkgrun.records import RunRecord, Tree
 from pkgrun.records.collecting import Removal
 from pkgrun.runs import lookup, recover
+from pkgrun.runs.arguments import checked
 from pkgrun.runs.heart import KILL
 from pkgrun.runs.journal import Journal, decode
 from pkgrun.runs.results import results
@@ -29,10 +30,15 @@ POLL = 0.2
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A run that has made its version. `record` has everything; `results` is `_results.json`."""
+    """A run that has made its version. `record` has everything; `results` is `_results.json`.
+
+    `removal`: that the version was removed since, when, by whom and why; of a run that was begun before, such as one that
+    an idempotency key stands for. It stays the run that was asked for, and is not done again.
+    """
 
     record: RunRecord
     results: dict[str, Any] | None
+    removal: Removal | None = None
 
     @property
     def run_id(self) -> str:
@@ -149,6 +155,7 @@ class Run:
             return []
         return sorted(trees.walk(self._store.objects, facts.artifacts.digest), key=lambda item: item[0])
 
+    @checked
     def export_artifacts(self, out: str | os.PathLike[str]) -> int:
         """Write the artifacts into a folder, which must be new or empty; how many files they are.
 
@@ -160,6 +167,7 @@ class Run:
         facts = self._there().facts
         return self._export(facts.artifacts if facts else None, out)
 
+    @checked
     def export_snapshot(self, out: str | os.PathLike[str]) -> int:
         """Write the snapshot of its dataset into a folder, which must be new or empty; how many files they are.
 
@@ -203,6 +211,7 @@ class Run:
         export_tree(self._store.objects, tree.digest if tree else None, os.fspath(out))
         return tree.files if tree else 0
 
+    @checked
     def wait(self, timeout: float | None = None) -> RunResult:
         """Wait for the end.
 
@@ -213,8 +222,10 @@ class Run:
             Temporary: it has not ended in time, or there has been no sign of life for long.
             PkgrunError: it ended without a version; `kind` and `exit_code` say how, `run_id` names it.
         """
-        return result(self._store, self.ended(timeout))
+        record = self.ended(timeout)
+        return result(self._store, record, None if self.live else self._removal(record))
 
+    @checked
     def ended(self, timeout: float | None = None) -> RunRecord:
         """Wait for the end, however it ends.
 
@@ -308,6 +319,7 @@ class LiveRun(Run):
             self._give_up()
         self._ended.wait()
 
+    @checked
     def ended(self, timeout: float | None = None) -> RunRecord:
         try:
             ended = self._ended.wait(timeout)
@@ -350,8 +362,8 @@ def _events(lines: list[bytes]) -> Iterator[Event]:
             yield event
 
 
-def result(store: Store, record: RunRecord) -> RunResult:
-    """The result of a run that has ended.
+def result(store: Store, record: RunRecord, removal: Removal | None = None) -> RunResult:
+    """The result of a run that has ended; `removal`: of the version that it made.
 
     Raises:
         PkgrunError: it made no version.
@@ -359,7 +371,7 @@ def result(store: Store, record: RunRecord) -> RunResult:
     if record.error is not None:
         raise error_of(record)
     vendor = results(record, store.url)
-    return RunResult(record, vendor.model_dump(mode="json") if vendor else None)
+    return RunResult(record, vendor.model_dump(mode="json") if vendor else None, removal)
 
 
 def error_of(record: RunRecord) -> PkgrunError:

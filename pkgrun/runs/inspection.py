@@ -28,10 +28,11 @@ from pkgrun.runs.recover import SILENT
 from pkgrun.runs.results import results, run_record
 from pkgrun.store import numbers, registry
 from pkgrun.store.collecting import oldest
-from pkgrun.store.fsck import chains, contents, ledger
+from pkgrun.store.fsck import chains, contents, ledger, proceedings
 from pkgrun.store.fsck.contents import Contents
 from pkgrun.store.fsck.findings import FROM, REPAIR, Finding, Report, Scope, report
-from pkgrun.store.fsck.ledger import Ledger, Operation, needs_of
+from pkgrun.store.fsck.forms import needs_of, parse
+from pkgrun.store.fsck.ledger import Ledger, Operation
 from pkgrun.store.fsck.reading import Choice
 from pkgrun.store.operations import key as key_of
 from pkgrun.store.root import KEY, Store
@@ -79,7 +80,8 @@ def inspect(
     """
     observer(Phase("records", time.time()))
     written = ledger.load(store.backend, look)
-    written.read(KEY, StoreRecord)
+    _marker(written)
+    proceedings.read(written)
     written.findings += chains.check(written)
     observer(Phase("contents", time.time()))
     roots = written.roots()
@@ -101,6 +103,14 @@ def inspect(
         chosen.seed if chosen and chosen.share < 1 else None,
     )
     return Inspection(report(found, scope), written, there)
+
+
+def _marker(known: Ledger) -> None:
+    """The store's own record. All that it held but the id can be written anew."""
+    if known.backend.stat(KEY) is None:
+        known.find("record-missing", "damage", KEY, f"{KEY} is missing, which says that this is a store")
+    else:
+        known.read(KEY, StoreRecord, severity="damage", hint=REPAIR)
 
 
 # ---------------------------------------------------------------------- one run
@@ -135,7 +145,7 @@ def _without_intent(known: Ledger, operation: Operation) -> Finding:
 def _read(known: Ledger, key: str, kind: type[R]) -> tuple[R | None, list[Finding]]:
     """A record that follows from others, or is of no weight; what is wrong with it."""
     try:
-        record = ledger.parse(kind, known.backend.read(key), key)
+        record = parse(kind, known.backend.read(key), key)
     except NotFound:
         return None, []
     except Damaged as error:

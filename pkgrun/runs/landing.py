@@ -21,7 +21,7 @@ from pkgrun.packages.contract import RESULTS_FILE
 from pkgrun.records import RunRecord, Tree
 from pkgrun.runs import twins
 from pkgrun.runs.results import results
-from pkgrun.store import trees
+from pkgrun.store import numbers, trees
 from pkgrun.store.objects import digest_of
 from pkgrun.store.operations import key as key_of
 from pkgrun.store.parallel import each
@@ -38,7 +38,6 @@ KEY = re.compile(
 """The keys that a copy brings. A store that somebody else made may hold others, and so may what it says it has copied."""
 
 _INTENT = "intent.json"
-_REMOVED = ".removed.json"
 _BATCH = 500
 """Runs whose records are in memory at once; of all others the intents are, and of versions the records."""
 
@@ -127,7 +126,7 @@ class _Landing:
         name, paths = folder
         chained = {orjson.loads(self._at_hand[path]).get("previous") for path in paths}
         for path in paths:
-            if path.endswith(_REMOVED):  # whoever has removed it there has removed it
+            if numbers.TOMBSTONE.fullmatch(path):  # whoever has removed it there has removed it
                 self.store.backend.create(path, self._at_hand[path])
                 continue
             if not self._create(path, chained=chained):

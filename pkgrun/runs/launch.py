@@ -6,9 +6,9 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pkgrun.errors import NotFound, PkgrunError, UsageError
 from pkgrun.observe import Notice, Observer
@@ -34,7 +34,10 @@ _PARAMETERS_LIMIT = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A training as the caller put it; `Workspace.train` says what each part means."""
+    """A training as the caller put it; `Workspace.train` says what each part means.
+
+    What has a default here came with a later release than the first, and so does every further part: `asked` rests on it.
+    """
 
     package: str
     version: str | None
@@ -55,13 +58,23 @@ class Wish:
     limits: Limits = HOLDS_NOTHING
 
     def asked(self) -> bytes:
-        """What two calls with one idempotency key must have in common: all but the secrets' values."""
-        apart = {"secrets", "keep_workdir", "limits"}
-        told = {name: getattr(self, name) for name in self.__slots__ if name not in apart}
-        if self.limits != HOLDS_NOTHING:  # else it is what it was before there were any
-            told["limits"] = asdict(self.limits)
+        """What two calls with one idempotency key must have in common: all but the secrets' values.
+
+        A request of an earlier release says the same in this one: what came later is told only where it is not as it
+        was before there was such a thing, which is its default. That default is for ever.
+        """
+        told = {name: value for name, value in _told(self).items() if name != "keep_workdir"}
+        told["secrets"] = sorted(self.secrets)
+        if "limits" in told:
+            told["limits"] = _told(self.limits)
         # Not orjson: a path need not be UTF-8.
-        return json.dumps(told | {"secrets": sorted(self.secrets)}, sort_keys=True).encode()
+        return json.dumps(told, sort_keys=True).encode()
+
+
+def _told(given: Wish | Limits) -> dict[str, Any]:
+    """Its parts by name, but for those that have a default and are at it."""
+    parts = ((part, getattr(given, part.name)) for part in fields(given))
+    return {part.name: value for part, value in parts if value != part.default}
 
 
 def train(
@@ -133,10 +146,6 @@ def _dataset(store: Store, wish: Wish, cache: str, observer: Observer) -> tuple[
 def _check(wish: Wish) -> None:
     labels.check(wish.description, wish.tags, wish.secrets)
     _check_parameters(wish)
-    if wish.version is not None and not isinstance(wish.version, str):
-        raise UsageError(f"the version {wish.version!r} is no text", hint='such as version="1.10"')
-    if not isinstance(wish.timeout, int | float | None):
-        raise UsageError(f"the timeout {wish.timeout!r} is no number", hint="give seconds")
     if wish.timeout is not None and not 0 < wish.timeout < 1e9:
         raise UsageError(f"a timeout of {wish.timeout:g} s is none", hint="give a number of seconds above 0")
     if wish.python and not re.fullmatch(r"\d+(\.\d+){0,2}|.*/.*", wish.python):

@@ -29,7 +29,8 @@ from pkgrun.records.collecting import Removal
 from pkgrun.runs.inspection import differing, number_of
 from pkgrun.store import numbers, registry
 from pkgrun.store.fsck import chains
-from pkgrun.store.fsck.ledger import CLAIM, DATASET, TOMBSTONE, VERSION, Ledger, parse
+from pkgrun.store.fsck.forms import CLAIM, DATASET, TOMBSTONE, VERSION, parse
+from pkgrun.store.fsck.ledger import Ledger
 from pkgrun.store.fsck.salvage import Source
 from pkgrun.store.objects import digest_of
 from pkgrun.store.operations import key as key_of

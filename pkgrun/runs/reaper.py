@@ -13,10 +13,14 @@ from pkgrun.errors import PermissionDenied, PkgrunError, Temporary, UsageError
 from pkgrun.identity import RUN_ID_PATTERN
 from pkgrun.records import RunRecord
 from pkgrun.runs import recover
+from pkgrun.runs.heart import BEAT
 from pkgrun.runs.recover import SILENT
 from pkgrun.store import clock, operations
 from pkgrun.store.parallel import each
 from pkgrun.store.root import Store
+
+LEAST = 3 * BEAT
+"""Seconds without a sign of life that are enough to take an operation for dead: who lives may miss two heartbeats."""
 
 Done = Literal["carried-out", "given-up", "rewritten"]
 
@@ -54,15 +58,17 @@ def reap(store: Store, *, silent_for: float = SILENT) -> Recovery:
     """Carry out what is decided, give up what nobody works on, write again what is missing.
 
     Args:
-        silent_for: seconds without a sign of life, by the store's clock, after which nobody works on an operation.
+        silent_for: seconds without a sign of life, by the store's clock, after which nobody works on an operation;
+            `LEAST` or more.
 
     Raises:
-        UsageError: `silent_for` is no number of seconds.
+        UsageError: `silent_for` is no number of seconds, or live operations may be silent for so long.
         PermissionDenied, Temporary: the store refuses.
     """
-    if not silent_for >= 0:
+    if not silent_for >= LEAST:
         raise UsageError(
-            f"{silent_for:g} s without a sign of life cannot be", hint="give a number of seconds"
+            f"{silent_for:g} s without a sign of life prove nothing: a live run gives one every {BEAT:g} s",
+            hint=f"give {LEAST:g} s at least; what died on this machine is given up at once, whatever is given",
         )
     now = clock.now(store.backend)
 

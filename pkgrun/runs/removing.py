@@ -8,7 +8,7 @@ and goes on: what an open operation starts from is kept by every collection unti
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -47,13 +47,34 @@ class Removed:
     late: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Family:
+    """All versions of a package, ascending, and which of them were removed."""
+
+    records: Sequence[VersionRecord]
+    removed: Collection[Version] = ()
+
+    @property
+    def there(self) -> list[VersionRecord]:
+        """Those that were not removed."""
+        return [record for record in self.records if record.version not in self.removed]
+
+    def grounds(self) -> dict[Version, Version]:
+        """What a version that is there came from, of those that are there: one that was removed is no gap in a descent."""
+        found: dict[Version, Version | None] = {}
+        for record in self.records:  # what one came from stands before it
+            on = record.parent
+            found[record.version] = found.get(on) if on is not None and on in self.removed else on
+        return {one: on for one, on in found.items() if on is not None and one not in self.removed}
+
+
 @dataclass(slots=True)
 class Ground:
-    """What stands on which version: versions that started from it and are there, operations that start from it."""
+    """What stands on which version: versions that came from it and are there, operations that start from it."""
 
     store: Store
     underway: dict[tuple[str, Version], list[str]] = field(default_factory=dict)
-    _versions: dict[str, list[VersionRecord]] = field(default_factory=dict)
+    _families: dict[str, Family] = field(default_factory=dict)
 
     def look(self) -> None:
         """Look which operations go on, as they stand now. What is decided has its number then."""
@@ -65,17 +86,17 @@ class Ground:
             if not record.final and record.package and record.parent:
                 self.underway.setdefault((record.package, record.parent), []).append(record.run)
 
-    def versions(self, package: str) -> list[VersionRecord]:
-        """Those that are there, ascending."""
-        if package not in self._versions:
+    def family(self, package: str) -> Family:
+        """The versions of a package, as they stood at the first look."""
+        if package not in self._families:
             removed = numbers.removals(self.store.backend, package)
-            found = numbers.versions(self.store.backend, package)
-            self._versions[package] = [record for record in found if record.version not in removed]
-        return self._versions[package]
+            self._families[package] = Family(list(numbers.versions(self.store.backend, package)), removed)
+        return self._families[package]
 
     def check(self, record: VersionRecord, *, force: bool) -> None:
         """Raises:
-        Conflict: an operation starts from the version; or another version did and is there, unless that is told to be fine.
+        Conflict: an operation starts from the version; or another one came from it, be it through some that were removed,
+            and is there, unless that is told to be fine.
         """
         name = f"{record.package}@{record.version}"
         if runs := self.underway.get((record.package, record.version)):
@@ -83,11 +104,8 @@ class Ground:
                 f"{name} cannot be removed: {_some('the run', runs)} {_goes(runs)} on from it",
                 hint="remove it when that has ended; `pkgrun run kill ID` ends one, `pkgrun run recover` one that has died",
             )
-        children = [
-            f"{record.package}@{other.version}"
-            for other in self.versions(record.package)
-            if other.parent == record.version
-        ]
+        grounds = self.family(record.package).grounds()
+        children = [f"{record.package}@{one}" for one, on in grounds.items() if on == record.version]
         if children and not force:
             raise Conflict(
                 f"{name} cannot be removed: {_some('', children)} came from it",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ from pkgrun.errors import NotFound, UsageError
 from pkgrun.identity import Version, check_name
 from pkgrun.records import Actor, VersionRecord
 from pkgrun.runs import removing
-from pkgrun.runs.removing import Ground, Removed
+from pkgrun.runs.removing import Family, Ground, Removed
 from pkgrun.store import numbers
 from pkgrun.store.root import Store
 
@@ -69,20 +69,20 @@ class Pruned:
 
 
 def judge(
-    versions: Iterable[VersionRecord],
+    family: Family,
     rule: Rule,
     *,
     now: datetime,
     underway: Mapping[Version, Collection[str]],
     force: bool,
 ) -> list[Verdict]:
-    """What becomes of the versions of one package that are there, in their order.
+    """What becomes of those versions of a package that are there, in their order.
 
     Args:
         underway: the operations that start from a version.
         force: also what kept versions came from goes, unless something else keeps it.
     """
-    known = sorted(versions, key=lambda one: one.version)
+    known, grounds = family.there, family.grounds()
     reasons = dict(_reasons(known, rule, now, underway))
     children: dict[Version, Version] = {}
     verdicts = []
@@ -92,8 +92,8 @@ def judge(
         verdicts.append(
             Verdict(record, why or (child and f"{child} came from it"), descent=child is not None)
         )
-        if record.parent is not None and verdicts[-1].kept:
-            children.setdefault(record.parent, record.version)
+        if verdicts[-1].kept and record.version in grounds:
+            children.setdefault(grounds[record.version], record.version)
     return verdicts[::-1]
 
 
@@ -135,7 +135,7 @@ def _plan(ground: Ground, package: str | None, rule: Rule, force: bool) -> list[
     verdicts: list[Verdict] = []
     for name in numbers.packages(backend) if package is None else [package]:
         underway = {version: runs for (other, version), runs in ground.underway.items() if other == name}
-        verdicts += judge(ground.versions(name), rule, now=now, underway=underway, force=force)
+        verdicts += judge(ground.family(name), rule, now=now, underway=underway, force=force)
     return verdicts
 
 

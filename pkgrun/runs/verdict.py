@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 
-from pkgrun.errors import Killed, TimedOut, UserCodeFailed
+from pkgrun.errors import Killed, TimedOut, UsageError, UserCodeFailed
 from pkgrun.packages import contract
 from pkgrun.records import Decision, RunError
 from pkgrun.worker.limits import HOLDS_NOTHING, Limits
@@ -35,6 +35,13 @@ def verdict(
         return RunError(
             kind=Killed.kind, message=f"somebody stopped it, in {_phase(ended)}", phase=ended.phase
         )
+    if _too_small(ended):
+        return RunError(
+            kind=UsageError.kind,
+            message=f"the limit of {_size(limits.memory)} is too little memory for Python itself",
+            hint="give it more with --memory; none of the package's code has run",
+            phase=ended.phase,
+        )
     hint = (_seam(ended, workdir) if overlay else None) or _advice(ended, dataset=dataset, limits=limits)
     failure = ended.failure
     return RunError(
@@ -45,6 +52,13 @@ def verdict(
         # The work directory is gone when this is read: paths in it are shown as the package's own.
         traceback=failure.traceback.replace(workdir + "/", "") if failure else None,
     )
+
+
+def _too_small(ended: Exit) -> bool:
+    """Whether a limit of memory was reached before any line of the package's code: the traceback has none, if there is one."""
+    if ended.reason != "out-of-memory" or ended.cause == "system" or ended.phase not in (None, "init"):
+        return False
+    return ended.phase is None if ended.failure is None else 'File "' not in ended.failure.traceback
 
 
 def _advice(ended: Exit, *, dataset: bool, limits: Limits) -> str | None:

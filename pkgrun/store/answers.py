@@ -13,6 +13,8 @@ from pkgrun.store.aws import KEYS_HINT
 
 _ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _UNSIGNED = {"PermissionDeniedError", "UnauthenticatedError"}
+_PASSING = frozenset({404, 408, 409, 412, 429})
+"""412: the one condition that pkgrun sets is `create`'s, and what refuses that is no error; this one had no cause of ours."""
 _SERVERS = "keep the store in a directory, or on a server that does, such as AWS S3, Ceph or MinIO"
 
 
@@ -56,7 +58,7 @@ class Asked:
                 f"the server at {self.server} ignores Range: it sends whole objects where a part is asked for",
                 hint=_SERVERS,
             )
-        if number is not None and 400 <= number < 500 and number not in {404, 408, 409, 429}:
+        if number is not None and 400 <= number < 500 and number not in _PASSING:
             return PermissionDenied(f"{name}: {self.server} refuses ({code or number})")
         return Temporary(f"{name}: {self._trouble(number, code, text)}", hint="try again")
 

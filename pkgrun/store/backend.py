@@ -107,4 +107,5 @@ class Backend(Protocol):
         """What writers that died have left and nobody reads: names that only `delete` takes. Some MAY be still written to."""
 
     def delete(self, key: str) -> None:
-        """Remove a key; no error if it is gone."""
+        """Remove a key; no error if it is gone. Of a folder that holds nothing any more it MAY remove the folder, of another one
+        nothing."""

@@ -20,17 +20,15 @@ from typing import NamedTuple
 from pkgrun.errors import Damaged, NotFound
 from pkgrun.records import Tree
 from pkgrun.records.collecting import Doomed, Sentence, Underway
-from pkgrun.store import condemned, operations, packs, reach, roots
-from pkgrun.store.backend import Backend
-from pkgrun.store.condemned import OPEN
+from pkgrun.settings import DEFAULT_GRACE
+from pkgrun.store import operations, packs, reach, roots, sentences
+from pkgrun.store.backend import Backend, Stat
 from pkgrun.store.objects import Objects, key_of
 from pkgrun.store.packs import Contents
 from pkgrun.store.reach import Reached
 from pkgrun.store.roots import Root, Roots
+from pkgrun.store.sentences import OPEN, SWEEPING
 from pkgrun.store.survey import Share, Survey, shares, survey
-
-GRACE = 48 * 3600.0
-"""Seconds between condemning and deleting: for who reads now, and for second thoughts. Safety does not rest on it."""
 
 _WRITING = 3600.0
 """Seconds after which nobody can be writing to a temporary file any more that did not change."""
@@ -129,13 +127,13 @@ def look(backend: Backend, objects: Objects) -> Seen:
         Damaged: one cannot be read, so that nobody knows what is needed.
     """
     known, reached = needed(backend, objects)
-    sentences = read_all(backend)
-    barred = {pack_at(one.key) for sentence in sentences for one in sentence.objects}
+    standing = read_all(backend)
+    barred = {pack_at(one.key) for sentence in standing for one in sentence.objects}
     since = oldest(backend, known.open)
     found = survey(backend)
     excused = {name for name in found.packs.keys() - barred if found.written[name] >= since - _SLACK}
     reached.add(reach.reach(objects, [vouched(found, excused, reached)], known=reached))
-    return Seen(known, reached, found, shares(found, reached, barred), sentences, excused, since)
+    return Seen(known, reached, found, shares(found, reached, barred), standing, excused, since)
 
 
 def needed(backend: Backend, objects: Objects) -> tuple[Roots, Reached]:
@@ -158,7 +156,7 @@ def needed(backend: Backend, objects: Objects) -> tuple[Roots, Reached]:
 
 def read_all(backend: Backend) -> list[Sentence]:
     """Every sentence that stands, the oldest first."""
-    return [one for name in condemned.names(backend) if (one := condemned.read(backend, name))]
+    return [one for name in sentences.names(backend) if (one := sentences.read(backend, name))]
 
 
 def vouched(found: Survey, excused: set[str], reached: Reached) -> Root:
@@ -178,7 +176,9 @@ def oldest(backend: Backend, runs: Iterable[str]) -> float:
     return min((stat.modified for stat in begun if stat), default=float("inf"))
 
 
-def plan(backend: Backend, objects: Objects, *, grace: float = GRACE, now: float | None = None) -> Plan:
+def plan(
+    backend: Backend, objects: Objects, *, grace: float = DEFAULT_GRACE, now: float | None = None
+) -> Plan:
     """Say what a collection would do; nothing is written.
 
     Args:
@@ -254,12 +254,12 @@ def _reason(raws: Sequence[bytes], gone: Reached) -> str:
 
 
 def due(
-    backend: Backend, sentences: Iterable[Sentence], open_now: set[str], grace: float, now: float
+    backend: Backend, standing: Iterable[Sentence], open_now: set[str], grace: float, now: float
 ) -> tuple[list[Sentence], list[Waiting]]:
     """The sentences that can be carried out, and the others. One that was begun to be carried out has no grace left."""
     ripe, waiting = [], []
-    begun = set(condemned.names(backend, condemned.SWEEPING))
-    for sentence in sentences:
+    begun = set(sentences.names(backend, SWEEPING))
+    for sentence in standing:
         age = float("inf") if sentence.id in begun else now - _written_at(backend, sentence.id)
         runs = tuple(sorted(_underway(backend, sentence.id, open_now)))
         if age >= grace and not runs:
@@ -271,7 +271,7 @@ def due(
 
 def _underway(backend: Backend, sentence: str, open_now: set[str]) -> set[str]:
     """The operations that may not have seen a sentence, and are not decided."""
-    key = condemned.key(sentence, OPEN)
+    key = sentences.key(sentence, OPEN)
     try:
         runs = Underway.from_bytes(backend.read(key), key=key).runs
     except NotFound:  # whoever wrote the sentence came no further
@@ -280,12 +280,17 @@ def _underway(backend: Backend, sentence: str, open_now: set[str]) -> set[str]:
 
 
 def _written_at(backend: Backend, sentence: str) -> float:
-    found = backend.stat(condemned.key(sentence))
+    found = backend.stat(sentences.key(sentence))
     return found.modified if found is not None else 0.0
 
 
 def leftovers(backend: Backend, now: float) -> Iterator[Leftover]:
     """What dead writers left."""
     for key, stat in backend.leftovers():
-        if now - stat.modified >= _WRITING:
+        if is_left(stat, now):
             yield Leftover(key, stat.size)
+
+
+def is_left(stat: Stat, now: float) -> bool:
+    """Whether nobody can be writing to a temporary file any more."""
+    return now - stat.modified >= _WRITING

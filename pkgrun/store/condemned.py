@@ -7,57 +7,17 @@ whether deleting has begun; who deletes says so first and then looks what is spa
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Collection
 
-from pkgrun.errors import Damaged, NotFound, Temporary
-from pkgrun.identity import RUN_ID_PATTERN
-from pkgrun.records.collecting import Sentence
+from pkgrun.store import helping, sentences
 from pkgrun.store.backend import Backend
-
-FOLDER = "gc/condemned"
-SWEEPING = "gc/sweeping"
-SPARED = "gc/spared"
-OPEN = "gc/open"
-VERDICT = "gc/verdict"
-
-PATIENCE = 300.0
-"""Seconds that a collection which is deleting is waited for."""
-_POLL = 0.2
+from pkgrun.store.helping import Waits
 
 
-def key(sentence: str, folder: str = FOLDER) -> str:
-    """Where a sentence lies, or what belongs to it in another folder."""
-    return f"{folder}/{sentence}.json"
-
-
-def spared_key(sentence: str, condemned: str) -> str:
-    """Where it says that an object of a sentence is wanted."""
-    return f"{SPARED}/{sentence}/{condemned.rpartition('/')[2].removesuffix('.pack')}.json"
-
-
-def names(backend: Backend, folder: str = FOLDER) -> list[str]:
-    """The sentences that there are, or about which there is something in another folder; the oldest first. Anything else there is nothing
-    of the format (`fsck` calls it strange), and in nobody's way."""
-    found = (name.removesuffix(".json") for name in backend.list(folder) if name.endswith(".json"))
-    return sorted(name for name in found if re.fullmatch(RUN_ID_PATTERN, name))
-
-
-def read(backend: Backend, sentence: str) -> Sentence | None:
-    """A sentence; None if it has been carried out.
-
-    Raises:
-        Damaged: it is not what it should be.
-    """
-    try:
-        found = Sentence.from_bytes(backend.read(key(sentence)), key=key(sentence))
-    except NotFound:
-        return None
-    if found.id != sentence:
-        raise Damaged(f"{key(sentence)} is the sentence {found.id}")
-    return found
+def _nothing() -> None:
+    pass
 
 
 class Condemned:
@@ -68,10 +28,19 @@ class Condemned:
         backend: Backend,
         *,
         pause: Callable[[float], None] = time.sleep,
-        patience: float = PATIENCE,
+        waits: Waits = Waits(),  # noqa: B008  # it is frozen
+        check: Callable[[], object] = _nothing,
     ) -> None:
-        self._backend, self._pause, self._patience = backend, pause, patience
-        self._lock = threading.Lock()
+        """Nothing is known yet.
+
+        Args:
+            pause: called between two looks at a collection that is deleting.
+            waits: how long such a one is waited for.
+            check: called before each; raises if nobody wants to wait any longer.
+        """
+        self._backend, self._pause, self._waits, self._check = backend, pause, waits, check
+        self._lock, self._waiting = threading.Lock(), threading.Lock()
+        self._interrupted: BaseException | None = None
         self._sentences: set[str] = set()
         self._keys: dict[str, list[str]] = {}
         self._spared: set[tuple[str, str]] = set()
@@ -92,11 +61,11 @@ class Condemned:
             but: sentences that cannot be read, which a repair is about to set aside.
         """
         with self._lock:
-            for name in names(self._backend):
+            for name in sentences.names(self._backend):
                 if (
                     name not in self._sentences
                     and name not in but
-                    and (sentence := read(self._backend, name))
+                    and (sentence := sentences.read(self._backend, name))
                 ):
                     self._sentences.add(name)
                     for one in sentence.objects:
@@ -106,27 +75,46 @@ class Condemned:
         """Keep a condemned object from being deleted. False: it may have been deleted, and is to be written anew.
 
         Raises:
+            Damaged: what belongs to a sentence that is being carried out cannot be read.
             Temporary: a collection is deleting, and does not come to its end.
         """
         with self._lock:
-            stand = [self._spare(sentence, key) for sentence in self._unspared(key)]
-            return all(stand)
+            unspared = self._unspared(key)
+        stand = [self._spare(sentence, key) for sentence in unspared]  # each, whatever became of the others
+        return all(stand)
 
     def _spare(self, sentence: str, key: str) -> bool:
         # What stands there is of no interest, only that it does; another may have spared it, too.
-        self._backend.create(spared_key(sentence, key), b"{}")
-        begun = time.monotonic()
-        while self._backend.stat(_key(sentence, SWEEPING)) is not None:
-            if time.monotonic() - begun > self._patience:
-                raise Temporary(
-                    f"a collection is deleting from {self._backend.url}, and has not come to its end",
-                    hint="`pkgrun store gc --yes` ends one that was broken off; then run this again",
-                )
-            self._pause(_POLL)
-        stands = self._backend.stat(_key(sentence)) is not None
+        self._backend.create(sentences.spared_key(sentence, key), b"{}")
+        if self._backend.stat(sentences.key(sentence, sentences.SWEEPING)) is not None:
+            self._wait(sentence)
+        stands = self._backend.stat(sentences.key(sentence)) is not None
         if stands:
-            self._spared.add((sentence, key))
+            with self._lock:
+                self._spared.add((sentence, key))
         return stands
+
+    def _wait(self, sentence: str) -> None:
+        """Until nobody deletes; one of our threads waits, or helps, for all. If one is interrupted, so are the others."""
+        try:
+            with self._waiting:
+                helping.wait(
+                    self._backend,
+                    sentence,
+                    waits=self._waits,
+                    pause=self._pause,
+                    check=self._check_wanted,
+                )
+        except Exception:
+            raise
+        except BaseException as error:
+            self._interrupted = error
+            raise
+
+    def _check_wanted(self) -> None:
+        if self._interrupted is not None:
+            raise self._interrupted
+        self._check()
 
     def renew(self, key: str) -> None:
         """Before something is written under a key: it is spared where it is condemned, and ours from then on."""
@@ -134,6 +122,3 @@ class Condemned:
             self.spare(key)
             with self._lock:
                 self._renewed.add(key)
-
-
-_key = key

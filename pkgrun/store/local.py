@@ -31,8 +31,9 @@ _O_DIRECT = getattr(os, "O_DIRECT", 0)
 _READ_LIMIT = 1 << 26
 """Bytes that are read at once. Records stay far below; whoever expects more reads a range, or streams."""
 
+_TRIES = 5
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_REFUSED = {errno.EACCES, errno.EPERM}
 
 
 @contextmanager
@@ -51,6 +52,10 @@ def translate(error: OSError, path: str) -> PkgrunError:
     reason = error.strerror or str(error)
     if error.errno == errno.ENAMETOOLONG:
         return DataInvalid(f"{path}: {reason}", hint="use shorter names or fewer folders")
+    if error.errno == errno.EROFS:
+        return PermissionDenied(
+            f"{path}: {reason}", hint="mount its file system for writing, or name a folder on another one"
+        )
     if error.errno in _REFUSED:
         return PermissionDenied(f"{path}: {reason}", hint="check the owner and the mode of the folder")
     hint = "free some space and try again" if error.errno in {errno.ENOSPC, errno.EDQUOT} else None
@@ -269,7 +274,8 @@ class LocalBackend:
                 with suppress(OSError):
                     os.unlink(temporary)
             # Also when it was taken: whoever created it may not have synced the folder yet, and we go on from it.
-            _sync(os.path.dirname(target))
+            with suppress(FileNotFoundError):  # it was deleted already, and its folder with it
+                _sync(os.path.dirname(target))
             return created
 
     @staticmethod
@@ -317,11 +323,11 @@ class LocalBackend:
         """A descriptor of a new file; its folder is made, durably or else by the next `flush`, if need be."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         with _translated(path):
-            try:
-                return os.open(path, flags, 0o666)
-            except FileNotFoundError:
+            for _ in range(_TRIES):  # who deletes takes empty folders away
+                with suppress(FileNotFoundError):
+                    return os.open(path, flags, 0o666)
                 self._make_folder(os.path.dirname(path), durable=durable)
-                return os.open(path, flags, 0o666)
+            return os.open(path, flags, 0o666)
 
     def _make_folder(self, path: str, *, durable: bool) -> None:
         try:
@@ -421,5 +427,12 @@ class LocalBackend:
                     yield key, found_now
 
     def delete(self, key: str) -> None:
-        with _translated(self._path(key)), suppress(FileNotFoundError):
-            os.unlink(self._path(key))
+        path = self._path(key)
+        with _translated(path), suppress(FileNotFoundError):
+            try:
+                os.unlink(path)
+            except OSError:
+                if not os.path.isdir(path):
+                    raise
+                with suppress(OSError):  # it holds something
+                    os.rmdir(path)

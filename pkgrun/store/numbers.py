@@ -21,7 +21,11 @@ _NAME = re.compile(NAME_PATTERN)
 RECORD = re.compile(rf"packages/({NAME_PATTERN.strip('^$')})/([0-9]{{8}})/([0-9]{{8}})\.json")
 """The keys of versions' records: package, major and minor."""
 
-_TOMBSTONE = re.compile(r"([0-9]{8})\.removed\.json")
+_REMOVED = ".removed.json"
+TOMBSTONE = re.compile(
+    rf"packages/({NAME_PATTERN.strip('^$')})/([0-9]{{8}})/([0-9]{{8}}){re.escape(_REMOVED)}"
+)
+"""The keys of tombstones: package, major and minor."""
 
 
 def key(package: str, version: Version) -> str:
@@ -76,7 +80,17 @@ def removed(backend: Backend, package: str, version: Version) -> Removal | None:
 
 def tombstone(package: str, version: Version) -> str:
     """Where it says that a version was removed."""
-    return key(package, version).removesuffix(".json") + ".removed.json"
+    return tombstone_of(key(package, version))
+
+
+def tombstone_of(record: str) -> str:
+    """The same, by the key of the version's record."""
+    return record.removesuffix(".json") + _REMOVED
+
+
+def buried(tombstone: str) -> str:
+    """The key of the record of the version that a tombstone is about."""
+    return tombstone.removesuffix(_REMOVED) + ".json"
 
 
 def removals(backend: Backend, package: str) -> dict[Version, Removal]:
@@ -96,8 +110,9 @@ def removals(backend: Backend, package: str) -> dict[Version, Removal]:
 
 def _removed_minors(backend: Backend, package: str, major: int) -> set[int]:
     """What has a tombstone: in one listing, for most have none."""
-    names = backend.list(f"packages/{package}/{major:08}")
-    return {int(found[1]) for name in names if (found := _TOMBSTONE.fullmatch(name))}
+    folder = f"packages/{package}/{major:08}"
+    found = (TOMBSTONE.fullmatch(f"{folder}/{name}") for name in backend.list(folder))
+    return {int(one[3]) for one in found if one}
 
 
 def packages(backend: Backend) -> list[str]:

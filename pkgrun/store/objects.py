@@ -109,7 +109,7 @@ class Objects:
     def __init__(self, backend: Backend, cache: str | None = None, *, index: Index | None = None) -> None:
         self._backend = backend
         self._index = index or Index(backend, cache)
-        self._condemned = Condemned(backend)
+        self._condemned = Condemned(backend, check=self._check_open)
         self._sender = Sender(backend, self._index, self._condemned, self._check_open)
         self._blocks = Blocks(backend)
         self._lock = threading.Lock()

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from copy import copy
 from datetime import timedelta
 from functools import cached_property, partial
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -212,17 +212,34 @@ class RemoteBackend:
         """
         if len(data) > RECORD_LIMIT:
             raise Bug(f"the record {key} has {len(data)} bytes; {RECORD_LIMIT} is the limit")
+        return self._ask(key, lambda: self._put_new(key, data) or not self._stands(key))
+
+    def _put_new(self, key: str, data: bytes) -> bool:
+        """Put it under the condition that there is nothing; whether the server says that there was not."""
         try:
-            self._put(key, data, mode="create")
-        except AlreadyExistsError:
+            obstore.put(self._records, key, data, mode="create", use_multipart=False)
+        except AlreadyExistsError as error:
+            if status(error) == 409:
+                raise
             return False
         return True
 
-    def write(self, key: str, data: bytes) -> None:
-        self._put(key, data, mode="overwrite")
+    def _stands(self, key: str) -> bool:
+        """See that what a create was refused for is there. A 412 may have other causes, and then nothing is written, neither
+        by us nor by those whom all would go by.
 
-    def _put(self, key: str, data: bytes, *, mode: Literal["create", "overwrite"]) -> None:
-        self._ask(key, lambda: obstore.put(self._records, key, data, mode=mode, use_multipart=False))
+        Raises:
+            Temporary: nothing is there.
+        """
+        try:
+            obstore.head(self._records, key)
+        except FileNotFoundError as error:
+            refused = f"{self._asked.name(key)}: {self.server} answers 412, as if it were there"
+            raise Temporary(refused, hint="try again") from error
+        return True
+
+    def write(self, key: str, data: bytes) -> None:
+        self._ask(key, lambda: obstore.put(self._records, key, data, mode="overwrite", use_multipart=False))
 
     def upload(self, key: str | None = None, size: int | None = None) -> Outgoing:
         """Begin a blob; `size`, if it is known, is how many bytes it will have at most."""
@@ -276,7 +293,7 @@ class RemoteBackend:
             Temporary: it does not answer.
         """
         try:
-            created = self.create(key, data)
+            created = self._ask(key, lambda: self._put_new(key, data))
         except PermissionDenied:
             return  # credentials for reading only: nothing will be created here
         if created:

@@ -5,28 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-
-import orjson
+from typing import TYPE_CHECKING
 
 from pkgrun.errors import Conflict, Damaged, NotFound, UsageError
 from pkgrun.observe import Observer
-from pkgrun.records import FORMAT, StoreRecord
+from pkgrun.records import StoreRecord
+from pkgrun.store import marker
 from pkgrun.store.backend import Backend
 from pkgrun.store.files import shown
 from pkgrun.store.local import LocalBackend, translate
+from pkgrun.store.marker import Lost
 from pkgrun.store.objects import Objects
 from pkgrun.store.operations import new_run_id
 from pkgrun.store.patience import Distant, Patience
 
-KEY = "pkgrun-store.json"
+if TYPE_CHECKING:
+    from pkgrun.store.remote import RemoteBackend
 
-LATER = ("erased",)
-"""Folders of the format that later releases write, and without which the answers of this one would be wrong."""
-
-_RECORD_SIZE = 1 << 16
-"""Bytes that the store's own record has at most."""
+KEY = marker.KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +37,8 @@ class Store:
     """This machine's cache folder, if it may be used."""
     patience: Patience | None = None
     """How its server is waited for, if it is."""
+    lost: Lost | None = None
+    """What is left of its own record, if that is missing or damaged."""
 
     @property
     def url(self) -> str:
@@ -77,17 +76,44 @@ def open_store(location: str, *, create: bool, cache: str | None = None) -> Stor
     Raises:
         NotFound: there is none, and it is not to be made; or there is not even the bucket.
         Conflict: something else is there, or a store of a newer format.
+        Damaged: a store is there whose own record is missing or damaged.
         UsageError: the location is none that this release knows, or its server lacks what a store needs.
         PermissionDenied, Temporary: the system or the server refuses it.
     """
     backend, record = _open_remote(location, create) if "://" in location else _open_local(location, create)
-    for kind in LATER:
+    _check_honoured(backend)
+    return Store(backend, Objects(backend, _derived(cache, record.store)), record.store, cache)
+
+
+def open_damaged(location: str, *, cache: str | None = None) -> Store:
+    """Open a store also where its own record is missing or damaged, to look at it or to mend it; then nothing that is derived
+    from it is remembered.
+
+    Raises:
+        NotFound: there is none, and nothing of one.
+        Conflict: it is of a newer format.
+        UsageError, PermissionDenied, Temporary: as `open_store` does.
+    """
+    try:
+        return open_store(location, create=False, cache=cache)
+    except Damaged:
+        backend = _place(location)
+        _check_honoured(backend)
+        lost = marker.lost(backend)
+        return Store(backend, Objects(backend), lost.id, lost=lost)
+
+
+def _check_honoured(backend: Backend) -> None:
+    for kind in marker.LATER:
         if next(backend.list(kind), None) is not None:
             raise Conflict(
                 f"the store {shown(backend.url)} holds {kind}/, which this release does not know how to honour",
                 hint="upgrade pkgrun",
             )
-    return Store(backend, Objects(backend, _derived(cache, record.store)), record.store, cache)
+
+
+def _place(location: str) -> Backend:
+    return _server(location) if "://" in location else LocalBackend(_directory(location))
 
 
 def _derived(cache: str | None, store: str) -> str | None:
@@ -97,39 +123,47 @@ def _derived(cache: str | None, store: str) -> str | None:
 
 def _open_local(location: str, create: bool) -> tuple[Backend, StoreRecord]:
     backend = LocalBackend(_directory(location))
-    data = _read(backend)
+    data = marker.read(backend)
     if data is None:
+        marker.check_not_lost(backend)
         _check_wanted(location, create)
         _make_directory(backend, location)
-        data = _new()
+        data = marker.new(new_run_id())
         if not backend.create(KEY, data):
             data = backend.read(KEY)
-    return backend, _record(backend, data)
+    return backend, marker.parse(backend, data)
 
 
-def _open_remote(location: str, create: bool) -> tuple[Backend, StoreRecord]:
+def _server(location: str) -> RemoteBackend:
     if not location.startswith("s3://"):  # the rest of it is not repeated: it may hold credentials
         raise UsageError(
             f"{location.partition('://')[0]}://…: stores are directories or s3://bucket/prefix",
             hint="many other services speak S3 too: set AWS_ENDPOINT_URL",
         )
     # And with it obstore, which a directory does not need.
-    from pkgrun.store.remote import TRIALS, RemoteBackend
+    from pkgrun.store.remote import RemoteBackend
 
-    backend = RemoteBackend(location)
-    data = _read(backend)
+    return RemoteBackend(location)
+
+
+def _open_remote(location: str, create: bool) -> tuple[Backend, StoreRecord]:
+    backend = _server(location)
+    from pkgrun.store.remote import TRIALS
+
+    data = marker.read(backend)
     if data is not None:
-        record = _record(backend, data)
+        record = marker.parse(backend, data)
         backend.check(KEY, data)
         return backend, record
     names = list(backend.list(""))  # says too if the bucket is missing
+    marker.check_not_lost(backend)
     _check_wanted(backend.url, create)
     _check_empty(backend.url, [name for name in names if name != TRIALS or not backend.tries()])
     backend.try_out()
-    data = _new()
+    data = marker.new(new_run_id())
     if not backend.create(KEY, data):
-        data = backend.read(KEY, 0, _RECORD_SIZE)
-    return backend, _record(backend, data)
+        data = backend.read(KEY, 0, marker.SIZE)
+    return backend, marker.parse(backend, data)
 
 
 def _directory(location: str) -> Path:
@@ -143,27 +177,6 @@ def _directory(location: str) -> Path:
         raise UsageError(
             f"{location} is below the current directory, which is gone", hint="go to another one"
         ) from error
-
-
-def _read(backend: Backend) -> bytes | None:
-    """The store's record. It is asked for by a range, so that a server without ranges is found out."""
-    try:
-        return backend.read(KEY, 0, _RECORD_SIZE)
-    except NotFound:
-        return None
-
-
-def _record(backend: Backend, data: bytes) -> StoreRecord:
-    try:
-        found = orjson.loads(data)["format"]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise Damaged(f"{KEY} in {backend.url} is not a store's record") from error
-    if isinstance(found, int) and found > FORMAT:
-        raise Conflict(
-            f"the store {backend.url} has format {found}; this release reads up to {FORMAT}",
-            hint="upgrade pkgrun",
-        )
-    return StoreRecord.from_bytes(data, key=KEY)
 
 
 def _check_wanted(location: str, create: bool) -> None:
@@ -190,7 +203,3 @@ def _make_directory(backend: LocalBackend, location: str) -> None:
         raise UsageError(f"{location} cannot be made a store: {error.strerror}") from error
     except OSError as error:
         raise translate(error, location) from error
-
-
-def _new() -> bytes:
-    return StoreRecord(store=new_run_id(), created=datetime.now(UTC)).to_bytes()

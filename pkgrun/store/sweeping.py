@@ -6,18 +6,17 @@ Whatever is broken off here is right as it stands, and the next collection goes 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
 
-from pkgrun.errors import NotFound
 from pkgrun.records import Actor
-from pkgrun.records.collecting import Doomed, Sentence, Underway, Verdict
-from pkgrun.store import clock, condemned, operations, packs, verdict
+from pkgrun.records.collecting import Doomed, Sentence, Underway
+from pkgrun.settings import DEFAULT_GRACE
+from pkgrun.store import alive, clock, operations, packs, sentences, verdict
 from pkgrun.store.backend import Backend
 from pkgrun.store.collecting import (
-    GRACE,
     Rewrite,
     Waiting,
     due,
@@ -27,10 +26,11 @@ from pkgrun.store.collecting import (
     read_all,
     rewrites,
 )
-from pkgrun.store.condemned import OPEN, SPARED, SWEEPING, VERDICT, Condemned
+from pkgrun.store.condemned import Condemned
 from pkgrun.store.objects import Objects
 from pkgrun.store.packs import Filling
 from pkgrun.store.sending import send
+from pkgrun.store.sentences import OPEN, SPARED, SWEEPING, VERDICT
 
 _MOST = 100_000
 """Objects that are condemned at a time. What is left are files: of packs, which may hold directories, none may be left."""
@@ -41,14 +41,20 @@ Told = Callable[[str, int, int], object]
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a collection did: objects and bytes that were condemned, deleted, and packs that were written anew."""
+    """What a collection did: objects and bytes that were condemned, deleted, and packs that were written anew, into how many bytes."""
 
     condemned: int
     condemned_bytes: int
     deleted: int
     deleted_bytes: int
     rewritten: int
+    written_bytes: int
     waiting: tuple[Waiting, ...]
+
+    @property
+    def freed_bytes(self) -> int:
+        """How much smaller the store is. Below zero where packs were written anew, and those before are not deleted yet."""
+        return self.deleted_bytes - self.written_bytes
 
 
 def _nothing(what: str, done: int, total: int) -> None:
@@ -61,7 +67,7 @@ def collect(
     *,
     by: Actor,
     new_id: Callable[[], str],
-    grace: float = GRACE,
+    grace: float = DEFAULT_GRACE,
     told: Told = _nothing,
 ) -> Collected:
     """Condemn what is not needed, and delete what was condemned long enough ago.
@@ -78,7 +84,7 @@ def collect(
     """
     seen = look(backend, objects)
     again = list(rewrites(seen))
-    _write_anew(backend, objects, again, told)
+    written = _write_anew(backend, objects, again, told)
     doomed = [
         Doomed(
             key=packs.key_of(one.pack),
@@ -93,46 +99,55 @@ def collect(
     _write_open(backend)
     deleted, size, waiting = _carry_out(backend, objects, grace, told)
     size += _delete_leftovers(backend)
-    return Collected(len(doomed), sum(one.bytes for one in doomed), deleted, size, len(again), waiting)
+    condemned = sum(one.bytes for one in doomed)
+    return Collected(len(doomed), condemned, deleted, size, len(again), written, waiting)
 
 
-def _write_anew(backend: Backend, objects: Objects, found: Sequence[Rewrite], told: Told) -> None:
-    """What is needed of packs into others.
+def _write_anew(backend: Backend, objects: Objects, found: Sequence[Rewrite], told: Told) -> int:
+    """What is needed of packs into others; how many bytes that takes.
 
     Directories are blobs like others there: whoever writes them so late that they are needed no longer must not vouch for
     what is below them.
     """
-    renewing, filling = Condemned(backend), Filling()
+    renewing, filling, written = Condemned(backend), Filling(), 0
     renewing.look()
     for number, one in enumerate(found):
         told("rewrite", number, len(found))
         for raw, _, _ in sorted(one.share.live, key=itemgetter(1)):
             filling.add(raw, objects.read("sha256:" + raw.hex()))
             if filling.size >= packs.SIZE:
-                send(backend, filling.close(), renewing)
+                written += _write(backend, filling, renewing)
                 filling = Filling()
     if filling:
-        send(backend, filling.close(), renewing)
+        written += _write(backend, filling, renewing)
     backend.flush()
+    return written
+
+
+def _write(backend: Backend, filling: Filling, renewing: Condemned) -> int:
+    pack = filling.close()
+    there = backend.stat(packs.key_of(pack.name)) is not None
+    send(backend, pack, renewing)
+    return 0 if there else len(pack.data)
 
 
 def _condemn(backend: Backend, doomed: Sequence[Doomed], by: Actor, new_id: Callable[[], str]) -> None:
     """All in one sentence: a writer that saw one half of them could trust a directory for what is in the other."""
     if doomed:
         sentence = Sentence(id=new_id(), created=datetime.now(UTC), by=by, objects=tuple(doomed))
-        backend.write(condemned.key(sentence.id), sentence.to_bytes())
-        backend.flush([condemned.key(sentence.id)])
+        backend.write(sentences.key(sentence.id), sentence.to_bytes())
+        backend.flush([sentences.key(sentence.id)])
 
 
 def _write_open(backend: Backend) -> None:
     """Write down, of each sentence that lacks it, which operations go on, now that it is there."""
-    lacking = set(condemned.names(backend)) - set(condemned.names(backend, OPEN))
+    lacking = set(sentences.names(backend)) - set(sentences.names(backend, OPEN))
     if not lacking:
         return
     runs = tuple(operations.undecided(backend))
     for sentence in sorted(lacking):
         data = Underway(id=sentence, runs=runs).to_bytes()
-        backend.create(condemned.key(sentence, OPEN), data)
+        backend.create(sentences.key(sentence, OPEN), data)
 
 
 def _carry_out(
@@ -146,14 +161,14 @@ def _carry_out(
     ripe, waiting = due(backend, standing, set(operations.undecided(backend)), grace, clock.now(backend))
     count, size = 0, 0
     for sentence in ripe:
-        backend.create(
-            condemned.key(sentence.id, SWEEPING), b"{}"
-        )  # from here on nobody can spare what it names
-        doomed = _settled(backend, objects, sentence)
-        for one in _deleted(backend, sentence, doomed):
-            count, size = count + 1, size + one.bytes
-            told("delete", count, len(doomed))
-        _forget(backend, sentence.id)
+        sweeping = sentences.key(sentence.id, SWEEPING)
+        backend.create(sweeping, b"{}")  # from here on nobody can spare what it names
+        with alive.at_work(backend, sweeping):
+            doomed = _settled(backend, objects, sentence)
+            for one in sentences.delete(backend, sentence, doomed):
+                count, size = count + 1, size + one.bytes
+                told("delete", count, len(doomed))
+            sentences.forget(backend, sentence.id)
     return count, size, tuple(waiting)
 
 
@@ -162,59 +177,26 @@ def _settled(backend: Backend, objects: Objects, sentence: Sentence) -> list[Doo
 
     Another one may see more that was spared, when part of what that vouches for is gone already.
     """
-    key = condemned.key(sentence.id, VERDICT)
-    if backend.stat(key) is None:
-        kept = tuple(sorted(verdict.kept(backend, objects, sentence, set(_spared(backend, sentence)))))
-        backend.create(key, Verdict(id=sentence.id, kept=kept).to_bytes())
-    try:
-        stay = set(Verdict.from_bytes(backend.read(key), key=key).kept)
-    except NotFound:  # another one has come to the end of it
-        return []
-    return [one for number, one in enumerate(sentence.objects) if number not in stay]
-
-
-def _deleted(backend: Backend, sentence: Sentence, doomed: Sequence[Doomed]) -> Iterator[Doomed]:
-    """Delete them: packs first, durably, for directories in them vouch for the others."""
-    for kind in (packs.FOLDER, "objects"):
-        some = [one for one in doomed if one.key.startswith(kind)]
-        for one in _while_ours(backend, sentence, some):
-            backend.delete(one.key)
-            yield one
-        backend.flush([one.key for one in some])
-
-
-def _while_ours(backend: Backend, sentence: Sentence, doomed: Iterable[Doomed]) -> Iterator[Doomed]:
-    """One after the other, for as long as the sentence stands: another may have ended it, and then it may all be there anew."""
-    for one in doomed:
-        if backend.stat(condemned.key(sentence.id)) is None:
-            return
-        yield one
+    if backend.stat(sentences.key(sentence.id, VERDICT)) is None:
+        kept = verdict.kept(backend, objects, sentence, set(_spared(backend, sentence)))
+        sentences.settle(backend, sentence, kept)
+    return sentences.doomed(backend, sentence) or []  # none if another one has come to the end of it
 
 
 def _spared(backend: Backend, sentence: Sentence) -> Iterator[str]:
     """The keys that somebody has spared."""
     there = set(backend.list(f"{SPARED}/{sentence.id}"))
     for one in sentence.objects:
-        if condemned.spared_key(sentence.id, one.key).rpartition("/")[2] in there:
+        if sentences.spared_key(sentence.id, one.key).rpartition("/")[2] in there:
             yield one.key
-
-
-def _forget(backend: Backend, sentence: str) -> None:
-    """It is carried out. In this order: who sees that nobody deletes any more sees too that the sentence is gone."""
-    backend.delete(condemned.key(sentence))
-    backend.delete(condemned.key(sentence, OPEN))
-    backend.delete(condemned.key(sentence, VERDICT))
-    backend.delete(condemned.key(sentence, SWEEPING))
-    for name in list(backend.list(f"{SPARED}/{sentence}")):
-        backend.delete(f"{SPARED}/{sentence}/{name}")
 
 
 def _tidy(backend: Backend) -> None:
     """Delete what is left of sentences that are no more, because whoever ended them came no further."""
-    left = {name for folder in (OPEN, SWEEPING, VERDICT) for name in condemned.names(backend, folder)}
+    left = {name for folder in (OPEN, SWEEPING, VERDICT) for name in sentences.names(backend, folder)}
     for name in left.union(backend.list(SPARED)):
-        if backend.stat(condemned.key(name)) is None:
-            _forget(backend, name)
+        if backend.stat(sentences.key(name)) is None:
+            sentences.forget(backend, name)
 
 
 def _delete_leftovers(backend: Backend) -> int:

@@ -256,6 +256,7 @@ class CreatingConformance:
         for _ in range(2):
             backend.delete("runs/r/a")
         backend.delete("no/folder/here")
+        backend.delete("runs/r")  # a folder, with something in it
         with not_found("runs/r/a"):
             backend.read("runs/r/a")
         assert backend.stat("runs/r/a") is None

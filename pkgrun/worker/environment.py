@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
+_ENVIRONMENTS = "environments"
+_LOCKS = "locks"
 _READY = "ready.json"
+_WORK = ".work"
 _PATIENCE = 1.0  # seconds of waiting for another builder before it is said
 
 
@@ -110,6 +113,24 @@ def ensure(
         return _environment(task, resolved)
 
 
+def unfinished(cache: Path) -> Iterator[Path]:
+    """The folders under `cache` that are no environment, or none any more, and the places of work: of builds that go on,
+    whose lock is held (`lock_of`), and of those that were broken off."""
+    for above in (cache / _ENVIRONMENTS, cache / _LOCKS):
+        with suppress(OSError):
+            yield from (path for path in sorted(above.iterdir()) if path.is_dir() and is_unfinished(path))
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether nobody misses it, unless somebody builds there."""
+    return folder.suffix == _WORK or not _is_ready(folder)
+
+
+def lock_of(place: Path) -> Path:
+    """The lock file that whoever makes it holds: an environment, a resolution, or the place of work of either."""
+    return place.with_suffix(".lock")
+
+
 @dataclass(frozen=True, slots=True)
 class _Task:
     requirements: Requirements
@@ -137,13 +158,13 @@ def _resolution(task: _Task, *, upgrade: bool) -> str:
     if not locks.required(_all_lines(task.requirements)):
         return ""
     key = _hashed("lock", *_described(task.interpreter), task.indexes.identity, task.requirements.digest)
-    file = task.cache / "locks" / f"{key}.txt"
+    file = task.cache / _LOCKS / f"{key}.txt"
     if not upgrade and (known := _text(file)) is not None:
         return known
-    with _alone(file.with_suffix(".lock"), task):
+    with _alone(lock_of(file), task):
         if not upgrade and (known := _text(file)) is not None:
             return known
-        resolved = locks.without_credentials(_resolved(task, file.with_suffix(".work"), upgrade=upgrade))
+        resolved = locks.without_credentials(_resolved(task, file.with_suffix(_WORK), upgrade=upgrade))
         _write(file, resolved)
         return resolved
 
@@ -171,10 +192,10 @@ def _environment(task: _Task, lock: str) -> Environment:
     content = task.requirements.digest if task.requirements.local else ""
     options = "".join(_options(task))
     key = _hashed("environment", *_described(task.interpreter), task.indexes.identity, lock, options, content)
-    folder = task.cache / "environments" / key
+    folder = task.cache / _ENVIRONMENTS / key
     origin: Literal["cached", "built"] = "cached"
     if not _is_ready(folder):
-        with _alone(folder.with_suffix(".lock"), task):
+        with _alone(lock_of(folder), task):
             if not _is_ready(folder):
                 _build(task, folder, lock)
                 origin = "built"
@@ -189,7 +210,7 @@ def _build(task: _Task, folder: Path, lock: str) -> None:
     task.announce(f"building the environment: {_counted(len(packages), 'package')}")
     _remove(folder)
     try:
-        with _workplace(folder.with_suffix(".work"), task) as work:
+        with _workplace(folder.with_suffix(_WORK), task) as work:
             _make(task, folder, work)
             if packages:
                 _install(task, folder, work, lock)

@@ -7,7 +7,6 @@ code runs as the user whose pkgrun it is, and what a user may do, it may do (`SA
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from pkgrun.worker.namespaces import MOUNTS, PROBE_SECONDS, spelt
+from pkgrun.worker import namespaces
 
 if TYPE_CHECKING:
     from pkgrun.worker.cgroups import Controller, Group
 
 __all__ = [
     "HOLDS_NOTHING",
+    "LEAST_MEMORY",
     "SANDBOXES",
     "Confines",
     "Limits",
@@ -30,7 +30,6 @@ __all__ = [
     "Sandbox",
     "confined",
     "home_variables",
-    "namespace_refused",
     "refused",
 ]
 
@@ -38,6 +37,9 @@ Sandbox = Literal["none", "process", "no-network"]
 SANDBOXES = get_args(Sandbox)
 MemoryMeans = Literal["cgroup-v1", "cgroup-v2", "address-space"]
 ProcessorMeans = Literal["cgroup-v1", "cgroup-v2", "affinity"]
+
+LEAST_MEMORY = 16_000_000
+"""Bytes in which Python starts, as address space too (3.11 takes 12 to 14 million). Below, no code of a package runs."""
 
 _OWN_PLACES = "XDG_"
 
@@ -82,8 +84,7 @@ class Confines:
         if self.limits == HOLDS_NOTHING:
             return None
         return {
-            "groups": [spelt(group.folder) for group in self.groups],
-            "expendable": True,
+            "groups": [namespaces.spelt(group.folder) for group in self.groups],
             "processors": list(self.processors),
             "rlimits": dict(self.rlimits),
         }
@@ -141,31 +142,7 @@ def refused(limits: Limits) -> str | None:
         asked = (limits.sandbox == "no-network", limits.memory is not None, limits.cpus is not None)
         words = ("takes the network away", "bounds memory", "bounds processors")
         return next((f"only Linux {what}" for wanted, what in zip(asked, words, strict=True) if wanted), None)
-    return namespace_refused("network") if limits.sandbox == "no-network" else None
-
-
-def namespace_refused(kind: Literal["network", "user"]) -> str | None:
-    """Why a process cannot have a namespace of its own; None if it can. One really tries."""
-    if sys.platform != "linux":
-        return "only Linux has namespaces"
-    try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", MOUNTS, kind],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PROBE_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        return str(error)
-    said = (done.stdout + done.stderr).decode("utf-8", "backslashreplace").strip()
-    return (
-        said.splitlines()[-1]
-        if said
-        else f"the try ended with {done.returncode}"
-        if done.returncode
-        else None
-    )
+    return namespaces.refused("network") if limits.sandbox == "no-network" else None
 
 
 def home_variables(

@@ -1,4 +1,4 @@
-"""What a run may ask of the system's mounts, and whether this system allows it: tried, never guessed.
+"""What a run may ask of the system's mounts and namespaces, and whether this system allows it: tried, never guessed.
 
 It owns the description of an overlay and the answer of the probe. The mounting itself is the child's
 (`child/mounts.py`), in namespaces that end with the run, so there is nothing to unmount here or anywhere.
@@ -13,11 +13,12 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["Overlay", "overlay", "probe"]
+__all__ = ["Overlay", "overlay", "probe", "refused"]
 
-MOUNTS = Path(__file__).parent / "child" / "mounts.py"
-PROBE_SECONDS = 20.0
+_MOUNTS = Path(__file__).parent / "child" / "mounts.py"
+_SECONDS = 20.0
 
 _TELLING = (
     "/proc/sys/kernel/random/boot_id",
@@ -86,7 +87,7 @@ def probe(lower: Path, scratch: Path, *, cache: Path, python: Path | None = None
         remembered, state = _remembered(lower, scratch, cache, interpreter)
         if _read(remembered) == state:
             return None
-        reason = _tried(lower, scratch, interpreter)
+        reason = _mounted(lower, scratch, interpreter)
         if reason is None:
             _remember(remembered, state)
     except (OSError, subprocess.SubprocessError) as error:
@@ -113,7 +114,7 @@ def _remembered(lower: Path, scratch: Path, cache: Path, python: str) -> tuple[P
     powers = [
         line for line in _read(Path("/proc/self/status")).decode().splitlines() if line.startswith(_POWERS)
     ]
-    state = [hashlib.sha256(MOUNTS.read_bytes()).hexdigest(), *powers]
+    state = [hashlib.sha256(_MOUNTS.read_bytes()).hexdigest(), *powers]
     state += [_read(Path(path)).decode("ascii", "replace").strip() for path in _TELLING]
     name = hashlib.sha256(repr(question).encode()).hexdigest()[:32]
     return cache / "mounts" / name, "\n".join(state).encode()
@@ -135,23 +136,36 @@ def _remember(path: Path, state: bytes) -> None:
         new.replace(path)
 
 
-def _tried(lower: Path, scratch: Path, python: str) -> str | None:
+def refused(kind: Literal["network", "user"]) -> str | None:
+    """Why a process cannot have a namespace of its own; None if it can. A child really tries, in 20 ms."""
+    if sys.platform != "linux":
+        return "only Linux has namespaces"
+    try:
+        return _tried(sys.executable, kind)
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+
+
+def _mounted(lower: Path, scratch: Path, python: str) -> str | None:
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix=".probe-", dir=scratch) as folder:
         target = Path(folder, "target")
         target.mkdir()
         tried = overlay(lower, Path(folder), target)
-        done = subprocess.run(
-            [python, "-I", "-S", MOUNTS, tried.lower, tried.upper, tried.work, tried.target],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PROBE_SECONDS,
-            check=False,
-        )
-        said = (done.stdout + done.stderr).decode("utf-8", "backslashreplace").strip()
-        return said.splitlines()[-1] if said else _ended(done.returncode)
+        return _tried(python, tried.lower, tried.upper, tried.work, tried.target)
 
 
-def _ended(code: int) -> str | None:
-    return f"the probe ended with code {code}" if code else None
+def _tried(python: str, *words: str | Path) -> str | None:
+    """What a child that tries it has said or ended with; None if it went well."""
+    done = subprocess.run(
+        [python, "-I", "-S", _MOUNTS, *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    said = (done.stdout + done.stderr).decode("utf-8", "backslashreplace").strip()
+    if said:
+        return said.splitlines()[-1]
+    return f"the try ended with code {done.returncode}" if done.returncode else None

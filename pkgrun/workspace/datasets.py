@@ -10,6 +10,7 @@ from pkgrun import __version__
 from pkgrun.observe import Observer, Progress, silent
 from pkgrun.records import DatasetRecord
 from pkgrun.runs import lookup
+from pkgrun.runs.arguments import checked
 from pkgrun.runs.here import actor
 from pkgrun.settings import cache_folder, cache_limit
 from pkgrun.store import registry, trees
@@ -27,6 +28,7 @@ class Datasets:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @checked
     def add(
         self,
         name: str,
@@ -64,6 +66,7 @@ class Datasets:
         backend = self._store.backend
         return [registry.newest(backend, name) for name in registry.names(backend)]
 
+    @checked
     def numbers(self, name: str) -> list[DatasetRecord]:
         """All records of a dataset, ascending.
 
@@ -73,6 +76,7 @@ class Datasets:
         registry.newest(self._store.backend, name)
         return list(registry.records(self._store.backend, name))
 
+    @checked
     def get(self, name: str) -> DatasetRecord:
         """The record that `name` or `name@n` means; without a number the newest.
 
@@ -81,15 +85,18 @@ class Datasets:
         """
         return lookup.registered(self._store, name)
 
+    @checked
     def files(self, name: str) -> Iterator[tuple[str, Entry]]:
         """The files, folders and links of `name[@n]` by path, in order."""
         yield from sorted(trees.walk(self._store.objects, self.get(name).tree.digest))
 
+    @checked
     def diff(self, old: str, new: str) -> list[Difference]:
         """What leads from one dataset, or one number of it, to another, by path."""
         digests = self.get(old).tree.digest, self.get(new).tree.digest
         return sorted(trees.diff(self._store.objects, *digests), key=lambda one: one.path)
 
+    @checked
     def export(self, name: str, out: str | os.PathLike[str], *, observer: Observer = silent) -> DatasetRecord:
         """Write the files of `name[@n]` into a folder, which must be new or empty, every byte verified.
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pkgrun.errors import PkgrunError
+from pkgrun.runs.arguments import checked
 from pkgrun.runs.health import cache, leftovers, programs, stores, system
 from pkgrun.runs.health.check import Check, Look, failed
 from pkgrun.settings import cache_folder, cache_limit, store_location
@@ -29,8 +30,9 @@ class Diagnosis:
         return next((check.exit_code for check in self.checks if check.state == "problem"), 0)
 
 
+@checked
 def examine(store: str | os.PathLike[str] | None = None, *, clean: bool = False) -> Diagnosis:
-    """Look at this machine and a store, in less than two seconds. Nothing is changed, and nothing raises.
+    """Look at this machine and a store, in less than two seconds. Nothing is changed, and nothing that is found raises.
 
     Args:
         store: which one; by default as for `pkgrun.open`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkgrun import __version__
+from pkgrun.runs.arguments import checked
 from pkgrun.runs.here import actor
 from pkgrun.store.root import Store
 
@@ -19,6 +20,7 @@ class Retention:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @checked
     def loss(self, name: str, *, force: bool = False) -> Loss:
         """What would be lost with `name@major.minor`; nothing is removed.
 
@@ -29,6 +31,7 @@ class Retention:
 
         return removing.plan(self._store, name, force=force)
 
+    @checked
     def plan(
         self,
         package: str | None = None,
@@ -48,6 +51,7 @@ class Retention:
         rule = retention.Rule(keep_last, keep_within)
         return retention.plan(self._store, package, rule, force=force)
 
+    @checked
     def prune(
         self,
         package: str | None = None,

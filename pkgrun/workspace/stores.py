@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from pkgrun import __version__
 from pkgrun.errors import UsageError
 from pkgrun.observe import Observer, silent
+from pkgrun.runs.arguments import checked
 from pkgrun.runs.here import actor
-from pkgrun.settings import cache_folder, store_location
-from pkgrun.store.root import Store, open_store
+from pkgrun.settings import DEFAULT_GRACE, cache_folder, store_location
+from pkgrun.store.root import Store, open_damaged, open_store
 
 if TYPE_CHECKING:
     from pkgrun.runs.collecting import Collection, Outlook
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
     from pkgrun.runs.retention import Rule
     from pkgrun.store.fsck.findings import Report
 
-GRACE = 48 * 3600.0
-"""Seconds between condemning and deleting, if nothing else is said."""
 
-
+@checked
 def copy_store(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
@@ -57,10 +56,11 @@ def copy_store(
     return copy(given, into, package=package, by=actor(__version__), observer=observer)
 
 
+@checked
 def gc_plan(
     store: str | os.PathLike[str] | None = None,
     *,
-    grace: float = GRACE,
+    grace: float = DEFAULT_GRACE,
     keep_last: int | None = None,
     keep_within: float | None = None,
     force: bool = False,
@@ -78,10 +78,11 @@ def gc_plan(
     )
 
 
+@checked
 def gc(
     store: str | os.PathLike[str] | None = None,
     *,
-    grace: float = GRACE,
+    grace: float = DEFAULT_GRACE,
     keep_last: int | None = None,
     keep_within: float | None = None,
     force: bool = False,
@@ -116,6 +117,7 @@ def gc(
     )
 
 
+@checked
 def fsck(
     store: str | os.PathLike[str] | None = None,
     *,
@@ -137,7 +139,6 @@ def fsck(
 
     Raises:
         UsageError: that is no share; or as `pkgrun.open` raises it.
-        Damaged: not even the store's own record can be read.
         NotFound, PermissionDenied, Temporary: as `pkgrun.open` does.
     """
     from pkgrun.runs import inspection
@@ -145,11 +146,12 @@ def fsck(
     if sample is not None and not 0 < sample <= 1:
         raise UsageError(f"{sample} is no share of the bytes", hint="give one above 0, up to 1")
     found = inspection.inspect(
-        _given(store), read_data=read_data, sample=sample, seed=seed, observer=observer
+        _damaged(store), read_data=read_data, sample=sample, seed=seed, observer=observer
     )
     return found.report
 
 
+@checked
 def repair(
     store: str | os.PathLike[str] | None = None,
     *,
@@ -169,18 +171,24 @@ def repair(
 
     Raises:
         UsageError: a store cannot be repaired from itself.
-        Damaged: not even a store's own record can be read.
+        Damaged: the other store's own record cannot be read.
         NotFound, PermissionDenied, Temporary: as `pkgrun.open` does. What was done is right as it stands.
     """
     from pkgrun.runs import mending
 
     other = open_store(os.fspath(source), create=False, cache=cache_folder()) if source is not None else None
-    return mending.repair(_given(store), other, execute=execute, by=actor(__version__), observer=observer)
+    return mending.repair(_damaged(store), other, execute=execute, by=actor(__version__), observer=observer)
 
 
 def _given(store: str | os.PathLike[str] | None) -> Store:
     location = store_location(os.fspath(store) if store is not None else None)
     return open_store(location, create=False, cache=cache_folder())
+
+
+def _damaged(store: str | os.PathLike[str] | None) -> Store:
+    """The same, be it that its own record is lost."""
+    location = store_location(os.fspath(store) if store is not None else None)
+    return open_damaged(location, cache=cache_folder())
 
 
 def _rule(keep_last: int | None, keep_within: float | None, *, force: bool) -> Rule | None:

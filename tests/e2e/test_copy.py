@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 import pkgrun
 from pkgrun.errors import Conflict, Damaged, NotFound, UsageError
+from pkgrun.observe import Event, Notice
 from pkgrun.runs import copying
 from pkgrun.runs.here import actor
 from pkgrun.runs.landing import land
@@ -19,11 +21,13 @@ from pkgrun.store.objects import Objects
 from pkgrun.store.operations import new_run_id
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.trees import Entry, write_node
+from pkgrun.store.wrappers import Call
 from pkgrun.testing import Counting, Faulty, Plan
-from pkgrun.workspace.stores import copy_store
+from pkgrun.workspace.stores import copy_store, fsck, gc
 from tests.servers import Server
 from tests.store import entries
 from tests.store.blobs import flip, put
+from tests.store.test_collecting_races import Meanwhile
 
 from .copies import LEARNS, copied, copied_into, everything, prepared, records, state, train
 from .lab import Lab, chain_is_intact, minors
@@ -61,6 +65,33 @@ def test_all_of_it_is_there_when_the_source_is_gone(history: Lab, tmp_path: Path
     listed = history.document("run", "list", "--all", "--store", "copy")["runs"]
     assert [run["status"] for run in listed if run["run_id"] == said["run_id"]] == ["successful"]
     assert said["run_id"] not in str(history.document("run", "list", "--store", "copy"))
+
+
+@pytest.mark.parametrize("first", [Call("read", "packs/"), Call("read", "runs/")], ids=str)
+def test_what_is_removed_and_collected_meanwhile_is_copied_as_removed(
+    lab: Lab, tmp_path: Path, first: Call
+) -> None:
+    workspace = lab.workspace()
+    for name in ("p", "q"):
+        workspace.add(lab.package(name, files={"weights": os.urandom(1 << 20).hex(), "small": name}))
+    workspace.add(lab.package("r"))
+
+    def happens() -> None:
+        workspace.remove("q@1.0")
+        assert gc(lab.store, grace=0.0).collected.deleted
+
+    source, events = open_store(str(lab.store), create=False), list[Event]()
+    meanwhile = Meanwhile(source.backend, first, happens)
+    source = replace(source, backend=meanwhile, objects=Objects(meanwhile))
+    target = open_store(str(tmp_path / "copy"), create=True)
+    done = copying.copy(source, target, package=None, by=actor("0"), observer=events.append)
+    assert meanwhile.happened
+    assert (done.copied.versions.copied, done.copied.removals) == (3, 1)
+    assert [event.message for event in events if isinstance(event, Notice)] == [
+        "removed meanwhile, so that only the records are copied: q@1.0"
+    ]
+    assert fsck(target.url, read_data=True).sound
+    assert copy_store(lab.store, target.url).run is None
 
 
 def test_training_goes_on_where_the_source_ended(history: Lab) -> None:

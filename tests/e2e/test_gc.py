@@ -13,8 +13,6 @@ import pytest
 import pkgrun
 from pkgrun.errors import UsageError
 from pkgrun.observe import Event, Phase
-from pkgrun.store import collecting
-from pkgrun.workspace import stores
 from pkgrun.workspace.stores import gc, gc_plan
 from tests.servers import Server
 
@@ -275,8 +273,7 @@ def test_a_store_that_is_not_there_is_not_made(lab: Lab) -> None:
     assert not os.path.exists(lab.store)
 
 
-def test_the_library_has_the_same_grace(lab: Lab) -> None:
-    assert stores.GRACE == collecting.GRACE
+def test_a_grace_that_is_no_time_is_refused_by_the_library_too(lab: Lab) -> None:
     lab.workspace()
     never: Any = -1
     with pytest.raises(UsageError):

@@ -179,6 +179,17 @@ def test_what_others_came_from_is_kept_unless_told(history: Lab) -> None:
     assert str(workspace.version("p@1.1").parent) == "1.0"
 
 
+def test_what_came_from_it_through_one_that_was_removed_counts_too(history: Lab) -> None:
+    trained(history.workspace(), "p@1.1", "three")
+    history.pkgrun("package", "remove", "p@1.1", "--yes", "--force")
+    history.pkgrun("package", "remove", "p@1.2", "--yes")
+    refused = history.pkgrun("package", "remove", "p@1.0", "--yes", code=7).err
+    assert "p@1.0 cannot be removed: p@1.3 came from it" in refused
+    plan = history.document("package", "prune", "p", "--keep-last", "1")["plan"]
+    assert (plan[0]["version"], plan[0]["because"]) == ("1.0", "1.3 came from it")
+    history.pkgrun("package", "remove", "p@1.0", "--yes", "--force")
+
+
 def test_children_that_were_removed_count_no_more(history: Lab) -> None:
     workspace = history.workspace()
     for version in ("1.1", "1.2", "1.0"):

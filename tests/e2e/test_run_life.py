@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from pkgrun.errors import Temporary
+from pkgrun.errors import Temporary, UsageError
 from pkgrun.records import Intent
 from pkgrun.runs.here import sign_of_life
 from pkgrun.store import operations
@@ -66,6 +68,16 @@ def test_recover_leaves_alone_what_goes_on(lab: Lab) -> None:
     assert (document["open"], document["failed"]) == ([], [])
 
 
+def test_recover_refuses_to_give_up_what_may_live(lab: Lab) -> None:
+    run = far(lab, ago=20).run
+    said = lab.pkgrun("run", "recover", "--silent-for", "5s", code=2).err
+    assert "error: 5 s without a sign of life prove nothing: a live run gives one every 10 s" in said
+    assert "hint: give 30 s at least" in said
+    with pytest.raises(UsageError):
+        lab.workspace().recover(silent_for=0)
+    assert lab.document("run", "show", run)["status"] == "running"
+
+
 @pytest.mark.parametrize("words", ["soon", "-1", "1y", "", "1 h", "1e9"])
 def test_what_is_no_duration_is_a_wrong_call(lab: Lab, words: str) -> None:
     far(lab)
@@ -89,7 +101,9 @@ def test_a_zombie_ends_by_itself_and_makes_no_version(lone_lab: Lab, finishes: b
     until(lambda: _state(process.pid) == "T")
     if finishes:
         lab.mark("go").touch()
-    assert [one.record.run for one in lab.workspace().recover(silent_for=0).done] == [run]
+    for beat in Path(lab.store, "runs", run).glob("*.json"):
+        os.utime(beat, (time.time() - HOUR,) * 2)
+    assert [one.record.run for one in lab.workspace().recover().done] == [run]
 
     process.send_signal(signal.SIGCONT)
     _, said = process.communicate(timeout=30)
@@ -190,12 +204,23 @@ ELSEWHERE = [
 ]
 
 
-def elsewhere(lab: Lab, *words: str, code: int = 0) -> str:
+GIVE_UP = """
+import sys
+from pkgrun.runs.recover import give_up
+from pkgrun.store.root import open_store
+
+error = give_up(open_store(sys.argv[1], create=False), sys.argv[2], silent_for=0).error
+print(error and error.message)
+"""
+"""Without the time that must go by before a command may."""
+
+
+def elsewhere(lab: Lab, *words: str, code: int = 0, program: Sequence[str] = (str(SCRIPT),)) -> str:
     """What the command prints where no process of this machine can be seen, and the machine has another name."""
     if subprocess.run([*ELSEWHERE, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no other machine can be played here")
     ended = subprocess.run(
-        [*ELSEWHERE, str(SCRIPT), *words],
+        [*ELSEWHERE, *program, *words],
         env=lab.variables(),
         cwd=lab.folder,
         capture_output=True,
@@ -239,7 +264,11 @@ def test_another_machine_gives_up_only_what_is_silent(shared: Lab) -> None:
     assert run[:13] in elsewhere(shared, "run", "list")
     assert elsewhere(shared, "run", "recover") == ""
     assert "going on" not in elsewhere(shared, "run", "recover", "--silent-for", "1d")
-    assert "lost: its supervisor" in elsewhere(shared, "run", "recover", "--silent-for", "0s")
+    elsewhere(shared, "run", "recover", "--silent-for", "29s", code=2)
+    store = shared.variables()["PKGRUN_STORE"]
+    said = elsewhere(shared, store, run, program=[sys.executable, "-c", GIVE_UP])
+    assert "its supervisor" in said
+    assert "has not been heard since" in said
     assert shared.document("run", "show", run)["status"] == "lost"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -144,6 +145,33 @@ def test_a_key_with_other_arguments_is_a_conflict(lab: Lab) -> None:
     assert "was used with other arguments" in said.err
     assert run in said.err
     assert lab.document(*KEYED, "-e", "epochs=2", code=7)["error"]["kind"] == "conflict"
+
+
+def test_a_key_whose_version_was_removed_gives_the_same_run_and_says_so(lab: Lab) -> None:
+    """Removing is no undoing: who calls again has not asked for a second training, and must know what became of the first."""
+    lab.workspace().add(lab.package())
+    first = lab.document(*KEYED)
+    assert first["removed"] is None
+    lab.pkgrun("package", "remove", "p@1.1", "--yes", "--reason", "bad labels")
+
+    again = lab.document(*KEYED)
+    assert (again["run_id"], again["version"], again["status"]) == (first["run_id"], "1.1", "successful")
+    assert again["removed"]["reason"] == "bad labels"
+    assert again["removed"]["created"]
+    said = lab.pkgrun(*KEYED)
+    assert "the idempotency key stands for the run" in said.err
+    assert re.search(r"^  removed just now by \S+: bad labels$", said.out, re.MULTILINE)
+    result = lab.workspace().train("p@1.0", environment="current", idempotency_key="k").wait()
+    assert result.removal is not None
+    assert (str(result.removal.version), result.removal.reason) == ("1.1", "bad labels")
+    assert minors(lab.store, "p") == [0, 1]
+
+
+def test_a_key_still_stands_for_its_run_when_what_that_started_from_was_removed(lab: Lab) -> None:
+    lab.workspace().add(lab.package())
+    run = lab.document(*KEYED)["run_id"]
+    lab.pkgrun("package", "remove", "p@1.0", "--yes", "--force")
+    assert lab.document(*KEYED)["run_id"] == run
 
 
 @pytest.mark.parametrize("ago", [60.0, HOUR])

@@ -139,6 +139,8 @@ def test_what_is_written_to_the_data_counts(lab: Lab) -> None:
     [
         (("--memory", "lots"), "'lots' is no size of memory"),
         (("--memory", "0"), "'0' is no size of memory"),
+        (("--memory", "1"), "'1' is too little memory for Python itself\nhint: give 16MB at least"),
+        (("--memory", "15MB"), "'15MB' is too little memory for Python itself"),
         (("--storage", "-1"), "'-1' is no size of storage"),
         (("--cpus", "0"), "0.0 is no number of processors"),
         (("--cpus", "nan"), "nan is no number of processors"),

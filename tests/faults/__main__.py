@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from . import crowds, full, images, kernel, power
+from . import crowds, full, images, kernel, power, server
 from .matrix import Scene, run, sample
 from .operations import OPERATIONS
 from .verdicts import Tally
@@ -52,19 +52,37 @@ def _calls(folder: Path, operations: list[str], count: int | None, seed: int) ->
     every = [case for operation in scene.calls for case in scene.cases(operation)]
     chosen = sample(every, count, seed)
 
+    tallies = run(scene.meet, chosen, scene.folder, told=_counting(len(chosen), "calls"))
+    return {f"calls of {name}": tallies[name] for name in operations if name in tallies}
+
+
+def _requests(folder: Path, count: int | None, seed: int) -> dict[str, Tally]:
+    with server.serving(folder) as service:
+        chosen = sample(service.cases(), count, seed)
+        tallies = run(service.meet, chosen, folder, told=_counting(len(chosen), "requests"))
+    return {f"requests of {name}": tallies[name] for name in server.OPERATED if name in tallies}
+
+
+def _counting(total: int, what: str) -> Callable[[int], None]:
+    """Says how far it is."""
+
     def told(done: int) -> None:
         if sys.stderr.isatty() or done % 200 == 0:
-            print(f"\r{done} of {len(chosen)} calls", end="", file=sys.stderr, flush=True)
+            print(f"\r{done} of {total} {what}", end="", file=sys.stderr, flush=True)
 
-    return {f"calls of {name}": tally for name, tally in run(scene, chosen, told=told).items()}
+    return told
 
 
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    names = (*OPERATIONS, *REAL)
+    names = (*OPERATIONS, "server", *REAL)
     parser.add_argument("what", nargs="*", metavar="WHAT", help=", ".join(names))
-    parser.add_argument("--sample", type=int, help="so many faults at calls, drawn by the seed; else all")
+    parser.add_argument(
+        "--sample",
+        type=int,
+        help="so many faults at calls, and at requests of a server, drawn by the seed; else all",
+    )
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     asked = parser.parse_args()
     wanted = asked.what or list(names)
@@ -76,6 +94,8 @@ def main() -> int:
         operations = [name for name in OPERATIONS if name in wanted]
         if operations:
             tallies |= _calls(_fresh(Path(folder)), operations, asked.sample, asked.seed)
+        if "server" in wanted:
+            tallies |= _requests(_fresh(Path(folder)), asked.sample, asked.seed)
         for name, work in REAL.items():
             if name in wanted and _possible(name):
                 print(f"\r{name}", file=sys.stderr)

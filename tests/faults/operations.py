@@ -34,8 +34,8 @@ Acknowledged = list[str]
 """`NAME@V` of versions and `NAME@n` of datasets that a caller was told of, each with its tree's digest behind a blank."""
 
 
-def prepare(folder: Path) -> None:
-    """A store to begin with, and what the operations are given."""
+def prepare(folder: Path) -> Acknowledged:
+    """A store to begin with, and what the operations are given; what was acknowledged of it."""
     _package(folder / "p", LEARNS)
     _package(folder / "q", LEARNS + "# q\n")
     data = folder / "rows"
@@ -49,6 +49,7 @@ def prepare(folder: Path) -> None:
     train(folder, workspace)
     (data / "a.csv").write_text("a,b\n1,2\n5,6\n")
     _leave(folder)
+    return acknowledged(workspace)
 
 
 def _package(folder: Path, train: str) -> None:

@@ -30,7 +30,7 @@ from pkgrun.store.objects import Objects
 from pkgrun.store.root import Store, open_store
 from pkgrun.workspace.stores import copy_store, fsck, gc
 from tests.faults.failing import Calls, Failing, Fault
-from tests.faults.matrix import in_child
+from tests.faults.forks import in_child
 from tests.faults.operations import LEARNS, MAIN, Acknowledged, acknowledged
 from tests.faults.verdicts import holes, unchained
 

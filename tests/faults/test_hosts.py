@@ -100,7 +100,7 @@ def test_a_host_that_was_cut_off_and_given_up_makes_no_version(
     one.host.unplug()
     [run] = other.document("run", "list")["runs"]
     assert run["status"] in ("packaging", "running")
-    until(lambda: recovered(other) == [run["run_id"]], 60, "the giving up")
+    until(lambda: recovered(other) == [run["run_id"]], 120, "the giving up")
     (tmp_path / "other-go").touch()
     second = train(other, tmp_path, "other")
     second.communicate(timeout=60)
@@ -118,7 +118,7 @@ def test_a_host_that_was_cut_off_and_given_up_makes_no_version(
 
 def recovered(site: Site) -> list[str]:
     """The runs that are lost after somebody there gave up who is silent."""
-    site.document("run", "recover", "--silent-for", "3s")
+    site.document("run", "recover", "--silent-for", "30s")
     return [run["run_id"] for run in site.document("run", "list")["runs"] if run["status"] == "lost"]
 
 

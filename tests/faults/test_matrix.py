@@ -1,4 +1,5 @@
-"""Row 9: whatever call of the store fails, and however, nothing that was acknowledged is lost, doubled or has a hole.
+"""Row 9: whatever call of the store fails, and however, nothing that was acknowledged is lost, doubled or has a hole; nor
+whatever a server answers to one of the requests.
 
 A sample of all cases, another one each time; `python -m tests.faults --seed N --sample M` repeats it.
 """
@@ -18,22 +19,16 @@ from tests.faults.operations import OPERATIONS
 pytestmark = pytest.mark.row(9)
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = 200
+SAMPLES = {"calls": (tuple(OPERATIONS), 200), "server": (("server",), 50)}
 
 
 @pytest.mark.slow
-def test_whatever_fails_nothing_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", list(SAMPLES))
+def test_whatever_fails_nothing_is_lost(tmp_path: Path, what: str) -> None:
+    names, count = SAMPLES[what]
     seed = random.randrange(1 << 30)
-    command = [
-        sys.executable,
-        "-m",
-        "tests.faults",
-        *OPERATIONS,
-        "--sample",
-        str(SAMPLE),
-        "--seed",
-        str(seed),
-    ]
+    drawn = ("--sample", str(count), "--seed", str(seed))
+    command = [sys.executable, "-m", "tests.faults", *names, *drawn]
     # A process of its own, with one thread: it forks.
     done = subprocess.run(
         command,
@@ -46,8 +41,10 @@ def test_whatever_fails_nothing_is_lost(tmp_path: Path) -> None:
     )
     print(done.stdout)
     assert done.returncode == 0, f"{' '.join(command[1:])}\n{done.stdout}\n{done.stderr}"
-    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][1:]
-    assert int(rows[-1][1]) == SAMPLE
+    last = next(line for line in done.stdout.splitlines() if line.startswith("| all "))
+    met, tried = map(int, last.split(" | ")[1:3])
+    assert tried == count
+    assert met > 0.9 * count  # threads do not always make the same requests
 
 
 def environment(folder: Path) -> dict[str, str]:

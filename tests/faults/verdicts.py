@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pkgrun
 from pkgrun import Workspace
@@ -13,8 +14,12 @@ from pkgrun.store import roots, sweeping, trees
 from pkgrun.store.objects import digest_of
 from pkgrun.store.operations import new_run_id
 from pkgrun.store.root import Store, open_store
+from pkgrun.workspace.stores import fsck
 
-from .operations import NOBODY, acknowledged
+from .operations import ELSEWHERE, NOBODY, OPERATIONS, Acknowledged, acknowledged
+
+Place = Path | str
+"""A store: a directory, or a URL."""
 
 
 @dataclass(slots=True)
@@ -30,7 +35,7 @@ class Tally:
     holes: int = 0
     wrong: list[str] = field(default_factory=list)
 
-    def look(self, store: Path, said: Iterable[str], when: str) -> None:
+    def look(self, store: Place, said: Iterable[str], when: str) -> None:
         """Recover a store as any reader does, and see whether all that was said is true."""
         workspace = pkgrun.open(store, create=False)
         still = [f"{run.run} is still open" for run in workspace.runs(everything=True) if not run.final]
@@ -43,13 +48,58 @@ class Tally:
         self.wrong += [f"{when}: {one}" for one in (*still, *lost, *twice, *missing, *unchained(workspace))]
 
 
-def collect(path: Path) -> None:
+def after(
+    store: Place, place: Path, operation: str, *, before: Acknowledged, said: Acknowledged
+) -> dict[str, Any]:
+    """Somebody else recovers the store, checks it, does the operation once more, collects, and checks again.
+
+    Args:
+        store: what the operation wrote to.
+        place: where the operation finds what it is given.
+        operation: its name.
+        before: what was acknowledged of the prepared store.
+        said: what the operation acknowledged.
+
+    Returns:
+        The fields of a `Verdict`.
+    """
+    workspace = pkgrun.open(store)
+    known = said + ([] if operation in ELSEWHERE else before + acknowledged(workspace))
+    workspace.recover()
+    still = [run.run for run in workspace.runs(everything=True) if not run.final]
+    wrong = [f"{run} is still open" for run in still]
+    wrong += unsound(store)
+    missing = list(holes(store))
+    wrong += list(unchained(workspace))
+    twice = list(doubled(workspace))
+    again = OPERATIONS[operation](place, pkgrun.open(store))
+    collect(store)
+    missing += list(holes(store))
+    wrong += unsound(store)
+    found = acknowledged(pkgrun.open(store))
+    lost = [one for one in {*known, *again} if one not in found]
+    return {
+        "acknowledged": len(said),
+        "lost": lost,
+        "doubled": twice,
+        "holes": missing,
+        "wrong": wrong,
+    }
+
+
+def unsound(store: Place) -> list[str]:
+    """Holes and damage that `fsck` finds when it reads every byte."""
+    report = fsck(store, read_data=True)
+    return [f"fsck: {one}" for one in report.findings if one.severity in ("hole", "damage")]
+
+
+def collect(path: Place) -> None:
     """Delete all that nothing refers to."""
     store = open_store(str(path), create=False)
     sweeping.collect(store.backend, store.objects, by=NOBODY, new_id=new_run_id, grace=0.0)
 
 
-def holes(path: Path) -> Iterator[str]:
+def holes(path: Place) -> Iterator[str]:
     """What a record refers to and cannot be read, every byte of it."""
     store = open_store(str(path), create=False)
     for root in roots.load(store.backend).kept:

@@ -99,6 +99,10 @@ def test_row_13_it_is_inert_in_every_command(scene: Scene, mark: Path) -> None:
         ["run", "artifacts", run, "--out", str(scene.root / "home" / "out3")],
         ["run", "artifacts", run, "--snapshot", "--out", str(scene.root / "home" / "out4")],
         ["package", "show", "pack"], ["package", "files", "pack"], ["store", "copy", str(scene.store), str(scene.root / "copy2")],
+        ["store", "fsck"], ["store", "fsck", "--read-data"], ["store", "repair"],
+        ["store", "gc"], ["store", "gc", "--yes", "--grace", "0"], ["store", "fsck", "--read-data"],
+        ["package", "remove", "pack@2.1", "--yes"], ["store", "gc", "--yes", "--grace", "0"], ["store", "fsck", "--read-data"],
+        ["run", "recover"], ["doctor"],
     ):  # fmt: skip
         call(*words)
     # It was there all the time, byte by byte.

@@ -9,7 +9,7 @@ Any operation may be given up at any time, and its writer goes on without knowin
 die after every step; another one, or its successor, goes on with what it left.
 
 One thing is assumed: to look whether something is still ours, and then to do it, is one step. It is for deleting
-(`sweeping._while_ours`, if it looks before each) and for publishing directories. Whoever sleeps just between the two, and so
+(`sentences._while_it_stands`, if it looks before each) and for publishing directories. Whoever sleeps just between the two, and so
 long that others come to an end meanwhile, could do harm; nothing that only reads and writes objects can rule that out.
 
 Not modelled: times, damage, and `store repair`.
@@ -63,6 +63,7 @@ class Collection(Needs):
         standing: sentences that stand in the beginning.
         collectors: how many there are at once.
         lasting: they do not die.
+        helped: writers do not only wait for a collector that deletes.
         sentences: how many may stand at once.
     """
 
@@ -76,6 +77,7 @@ class Collection(Needs):
     apart: bool = False
     collectors: int = 1
     lasting: bool = False
+    helped: bool = False
     sentences: int = 1
     standing: tuple[Sentence, ...] = ()
 
@@ -128,6 +130,10 @@ class Collection(Needs):
             yield self._begin(state, run, me)
         elif me.at in ("spare", "sweeping?", "stands?"):
             yield from self._spare(state, run, me)
+            if me.at == "sweeping?" and self.helped:
+                yield from self._wait(state, me)
+        elif me.at in ("help", "end"):
+            yield self._help(state, me)
         elif me.at == "publish":
             yield from self._publish(state, run, me)
         elif me.at == "decide":  # operations.decide
@@ -220,7 +226,7 @@ class Collection(Needs):
             late = self.bugs & {Bug.SPARE_UNSEEN, Bug.SPARE_AFTER_LOOKING}
             yield f"spares {key}", after, me._replace(at="stands?" if late else "sweeping?")
         elif me.at == "sweeping?":
-            if sentence is None or not sentence.sweeping:
+            if sentence is None or not sentence.sweeping or (self.helped and not sentence.stands):
                 then = me._replace(at="spare" if Bug.SPARE_AFTER_LOOKING in self.bugs else "stands?")
                 yield "sees nobody deleting", state, then
         elif sentence is not None and sentence.stands:
@@ -229,6 +235,42 @@ class Collection(Needs):
         else:
             gone = me._replace(gone=me.gone | {me.wanted[0]}, listed=state.present)  # Index.look_again
             yield f"sees that {key} is gone", state, self._found(run, gone)
+
+    def _wait(self, state: State, me: Writer) -> Iterator[tuple[str, State, Writer]]:
+        """`helping.wait`: at any time it may think that nobody is at it any more."""
+        number, _ = me.wanted[0]
+        sentence = state.sentences[number]
+        if sentence is None or not (sentence.sweeping and sentence.stands):
+            return
+        if sentence.verdict is None or Bug.PARDON_SETTLED in self.bugs:  # sentences.pardon
+            pardoned = change(state, number, sentence._replace(verdict=NONE))
+            yield "settles that all stays", pardoned, me
+        if Bug.HELP_FORGETS_FIRST in self.bugs:
+            yield "ends the sentence", self._ended(state, number, sentence), me
+        elif sentence.verdict is not None:
+            yield "helps to delete", state, self._helping(me, sentence.verdict)
+        elif Bug.HELP_UNSETTLED in self.bugs:
+            yield "helps to delete", state, self._helping(me, sentence.keys)
+
+    def _helping(self, me: Writer, left: Keys) -> Writer:
+        return me._replace(at="help" if left else "end", left=left)
+
+    def _help(self, state: State, me: Writer) -> tuple[str, State, Writer]:
+        """`sentences.carry_out`."""
+        number, _ = me.wanted[0]
+        sentence = state.sentences[number]
+        stands = sentence is not None and sentence.stands
+        if me.at == "end" and sentence is not None and stands:
+            return "ends the sentence", self._ended(state, number, sentence), me._replace(at="sweeping?")
+        if me.at == "end" or not (stands or Bug.HELP_NOT_OURS in self.bugs):
+            return "sees that another ended it", state, me._replace(at="sweeping?", left=NONE)
+        key = min(me.left - {LARGE} or me.left)
+        after = state._replace(present=state.present - {key})
+        return f"deletes {key}", after, self._helping(me, me.left - {key})
+
+    def _ended(self, state: State, number: int, one: Sentence) -> State:
+        ended = Sentence(NONE, stands=False, sweeping=one.sweeping, spared=one.spared)
+        return change(state, number, ended)
 
     def _publish(self, state: State, run: int, me: Writer) -> Iterator[tuple[str, State, Writer]]:
         """`sending.send`, `Objects._publish`."""
@@ -383,9 +425,9 @@ class Collection(Needs):
     def _delete(
         self, state: State, me: Collector, sentence: Sentence
     ) -> Iterator[tuple[str, State, Collector]]:
-        """`sweeping._delete`."""
+        """`sentences.delete`."""
         left = me.keys
-        if not (sentence.stands or Bug.NOT_OURS in self.bugs):  # sweeping._while_ours
+        if not (sentence.stands or Bug.NOT_OURS in self.bugs):  # sentences._while_it_stands
             yield "sees that another ended it", state, Collector("forget sweeping", me.sentence)
             return
         large = left & {LARGE}
@@ -395,12 +437,15 @@ class Collection(Needs):
             yield f"deletes {key}", after, self._deleting(me, left - {key})
 
     def _forget(self, state: State, me: Collector, one: Sentence) -> tuple[str, State, Collector]:
-        """`sweeping._forget`, in its order."""
+        """`sentences.forget`, in its order."""
         if me.at == "forget" and Bug.FORGET_SWEEPING_FIRST in self.bugs and one.sweeping:
             return "forgets that it deletes", change(state, me.sentence, one._replace(sweeping=False)), me
         if me.at == "forget":
-            ended = Sentence(NONE, stands=False, sweeping=one.sweeping, spared=one.spared)
-            return "ends the sentence", change(state, me.sentence, ended), me._replace(at="forget sweeping")
+            return (
+                "ends the sentence",
+                self._ended(state, me.sentence, one),
+                me._replace(at="forget sweeping"),
+            )
         return "forgets that it deletes, and what was spared", change(state, me.sentence, None), Collector()
 
     def _free(self, state: State) -> tuple[Sentence | int | None, ...]:

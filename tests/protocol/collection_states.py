@@ -45,6 +45,12 @@ class Bug(Enum):
     CONDEMN_BEFORE_REWRITING = "a pack is condemned, and deleted, before what is needed of it is elsewhere"
     HALVES = "large objects are condemned by a sentence of their own, before that of the packs"
     NOT_OURS = "deleting goes on although the sentence was ended by another"
+    HELP_UNSETTLED = "a writer that waits deletes all that a sentence names, before it is settled what stays"
+    HELP_NOT_OURS = "a writer that helps deletes on although the sentence was ended by another"
+    HELP_FORGETS_FIRST = (
+        "a writer that waits forgets the sentence, and writes anew what it names, while others still delete"
+    )
+    PARDON_SETTLED = "a writer that waits settles that all stays, although it was settled already"
     FILES_FIRST = "large files are deleted before the packs with the directories that vouch for them"
     FORGET_SWEEPING_FIRST = "that deleting goes on is forgotten before the sentence"
 
@@ -62,10 +68,13 @@ class Sentence(NamedTuple):
 
 class Writer(NamedTuple):
     """An operation's process. `seen`: which keys which sentences name; `listed`: the packs that there were; `gone`: those
-    that it came too late to spare; `early`: those in which it found a directory before it began."""
+    that it came too late to spare; `early`: those in which it found a directory before it began; `left`: what it deletes,
+    while it helps."""
 
     step: int = 0
-    at: Literal["begin", "spare", "sweeping?", "stands?", "publish", "decide", "ended"] = "begin"
+    at: Literal[
+        "begin", "spare", "sweeping?", "help", "end", "stands?", "publish", "decide", "ended"
+    ] = "begin"  # fmt: skip
     seen: frozenset[tuple[int, str]] = frozenset()
     listed: Keys = NONE
     spared: frozenset[tuple[int, str]] = frozenset()
@@ -74,6 +83,7 @@ class Writer(NamedTuple):
     early: Keys = NONE
     lacking: str = ""
     publish: tuple[str, ...] = ()
+    left: Keys = NONE
 
 
 class Collector(NamedTuple):

@@ -87,6 +87,22 @@ JUDGED_MEANWHILE = Collection(
 """`f` was condemned while somebody wrote `D` above it, whom another follows. While that is judged, `D` comes to be needed, and
 is written anew."""
 
+HELPED = replace(AGAIN, helped=True)
+"""A writer that waits brings a sentence to its end, whether the collector is dead or not."""
+HELPED_BY_TWO = Collection(
+    below={"D": "f"}, present=("Df",), wants="DD", lasting=True, helped=True, standing=(sentence("Df"),)
+)
+
+HALF_GONE = Collection(
+    below={"D": "f"},
+    present=("D", "f"),
+    wants="fD",
+    helped=True,
+    lasting=True,
+    standing=(sentence("D", "f"),),
+)
+"""One waits for a file; the other finds the directory above it, which may have been left when the file went."""
+
 
 @pytest.mark.parametrize(
     "model",
@@ -101,6 +117,9 @@ is written anew."""
         pytest.param(REWRITTEN_BY_TWO, id="rewritten by two"),
         pytest.param(NAMED_TWICE, id="named by two sentences"),
         pytest.param(VOUCHED_FOR, id="a directory in another sentence"),
+        pytest.param(HELPED, id="a writer helps"),
+        pytest.param(HELPED_BY_TWO, id="two writers help"),
+        pytest.param(HALF_GONE, id="half of it is gone"),
         pytest.param(NESTED, id="a directory in a directory"),
         pytest.param(SLEEPING, id="a collector sleeps", marks=pytest.mark.slow),
         pytest.param(JUDGED_MEANWHILE, id="judged meanwhile", marks=pytest.mark.slow),
@@ -138,6 +157,10 @@ CAUGHT = {
     Bug.STALE_DO_NOT_VOUCH: AGAIN,
     Bug.NOT_OURS: TWO_COLLECTORS,
     Bug.FORGET_SWEEPING_FIRST: AGAIN,
+    Bug.HELP_UNSETTLED: HELPED_BY_TWO,
+    Bug.HELP_NOT_OURS: HELPED_BY_TWO,
+    Bug.HELP_FORGETS_FIRST: HALF_GONE,
+    Bug.PARDON_SETTLED: HALF_GONE,
 }
 """Where each is caught."""
 

@@ -16,8 +16,7 @@ from pkgrun.runs.copying import copy
 from pkgrun.runs.handle import Run
 from pkgrun.runs.heart import working
 from pkgrun.runs.importing import bring_in
-from pkgrun.runs.reaper import reap
-from pkgrun.runs.recover import settle
+from pkgrun.runs.recover import give_up, settle
 from pkgrun.runs.registering import register
 from pkgrun.store import operations
 from pkgrun.store.objects import Objects
@@ -154,7 +153,7 @@ def test_an_operation_that_shall_end_ends_and_leaves_nothing_but_its_record(
     if how == "killed":
         Run(store, run).kill()
     else:
-        assert [one.record.run for one in reap(store, silent_for=0).done] == [run]
+        assert give_up(store, run, silent_for=0).status == "lost"
     thread.join(30)
 
     assert not thread.is_alive()

@@ -14,8 +14,9 @@ import pytest
 
 from pkgrun.errors import Damaged, UsageError
 from pkgrun.records import CopyRequest, DatasetRequest, Heartbeat, Intent, TrainingRequest
+from pkgrun.runs.heart import BEAT
 from pkgrun.runs.here import sign_of_life
-from pkgrun.runs.reaper import Recovery, reap
+from pkgrun.runs.reaper import LEAST, Recovery, reap
 from pkgrun.runs.recover import SILENT, give_up, settle
 from pkgrun.store import clock, numbers, operations
 from pkgrun.store.operations import key
@@ -195,10 +196,20 @@ def test_folders_and_files_that_are_no_operations_are_passed_by(store: Store) ->
     assert reap(store) == Recovery((), (), ())
 
 
-@pytest.mark.parametrize("seconds", [-1.0, math.nan])
-def test_what_is_no_time_is_refused(store: Store, seconds: float) -> None:
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize("seconds", [-1.0, math.nan, 0.0, BEAT, math.nextafter(LEAST, 0)])
+def test_a_silence_that_a_live_run_may_keep_gives_nobody_up(store: Store, seconds: float) -> None:
+    asked = begun(store, ago=LEAST - 5)
+    with pytest.raises(UsageError, match="a live run gives one every 10 s") as caught:
         reap(store, silent_for=seconds)
+    assert "give 30 s at least" in str(caught.value.hint)
+    assert not settle(store, asked.run).final
+
+
+def test_the_least_silence_that_proves_something_is_some_heartbeats(store: Store) -> None:
+    heard, unheard = begun(store, ago=LEAST - 5), begun(store, ago=LEAST + 5)
+    found = reap(store, silent_for=LEAST)
+    assert ends(found) == [(unheard.run, "given-up", "lost")]
+    assert found.open == (heard.run,)
 
 
 def test_who_is_given_up_can_commit_no_more(store: Store) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pkgrun.errors import UsageError
 from pkgrun.identity import Version
 from pkgrun.records import VersionRecord
+from pkgrun.runs.removing import Family
 from pkgrun.runs.retention import Rule, Verdict, judge
 from tests.store import entries
 
@@ -34,11 +35,13 @@ def verdicts(
     rule: Rule,
     *,
     underway: dict[Version, list[str]] | None = None,
+    removed: Collection[Version] = (),
     force: bool = False,
 ) -> dict[str, str | None]:
     """Why each is kept."""
-    found = judge(versions, rule, now=entries.NOW, underway=underway or {}, force=force)
-    assert [one.record for one in found] == sorted(versions, key=lambda one: one.version)
+    family = Family(versions, removed)
+    found = judge(family, rule, now=entries.NOW, underway=underway or {}, force=force)
+    assert [one.record for one in found] == family.there
     return {str(one.record.version): one.kept for one in found}
 
 
@@ -92,8 +95,18 @@ def test_of_a_line_of_descent_nothing_goes_unless_told() -> None:
     assert [name for name, kept in forced.items() if kept] == ["1.5"]
 
 
+def test_a_line_of_descent_goes_on_over_what_was_removed() -> None:
+    gap = [Version(1, 2), Version(1, 3)]
+    assert verdicts(CHAIN, Rule(last=1), removed=gap) == {
+        "1.0": "1.1 came from it",
+        "1.1": "1.4 came from it",
+        "1.4": "1.5 came from it",
+        "1.5": "the newest of major 1",
+    }
+
+
 def test_what_is_kept_only_for_its_descendants_is_told() -> None:
-    found = judge(CHAIN, Rule(last=2), now=entries.NOW, underway={}, force=False)
+    found = judge(Family(CHAIN), Rule(last=2), now=entries.NOW, underway={}, force=False)
     assert [str(one.record.version) for one in found if one.descent] == ["1.0", "1.1", "1.2", "1.3"]
 
 
@@ -133,7 +146,7 @@ def test_whatever_the_history_what_must_stay_stays(
     family: list[VersionRecord], last: int, days: int | None, force: bool
 ) -> None:
     rule = Rule(last, None if days is None else days * DAY)
-    found: list[Verdict] = judge(family, rule, now=entries.NOW, underway={}, force=force)
+    found: list[Verdict] = judge(Family(family), rule, now=entries.NOW, underway={}, force=force)
     kept = {one.record.version for one in found if one.kept}
     newest = {record.version.major: record.version for record in family}
     assert set(newest.values()) <= kept

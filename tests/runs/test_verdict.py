@@ -1,14 +1,20 @@
-"""Where an overlay is not quite a folder, the run's error says what to do."""
+"""Whose fault an end was, and what to do: where an overlay is not quite a folder, where a limit lets not even Python start."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from pkgrun.errors import UsageError, UserCodeFailed
+from pkgrun.records import RunError
 from pkgrun.runs.verdict import verdict
+from pkgrun.worker.limits import Confines, Limits
 from tests.worker.mounted import Ground, ground
+from tests.worker.trial import package, trained, tried
 
 
 @pytest.fixture
@@ -83,3 +89,29 @@ def test_no_overlay_no_such_hint(place: Ground) -> None:
     said = hint(place, "os.rename('data/folder', 'data/other')", overlay=False)
     assert said is not None
     assert "--mount" not in said
+
+
+def confined(folder: Path, source: str, memory: int) -> RunError:
+    """Why a package ended that has so many bytes of address space."""
+    limits = Limits(memory=memory)
+    workdir = package(folder, source)
+    ended = tried(workdir, confines=Confines(limits, rlimits={"AS": memory}, memory="address-space")).exit
+    error = verdict(ended, workdir=str(workdir), timeout=None, dataset=True, limits=limits)
+    assert error is not None
+    return error
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds address spaces")
+@pytest.mark.parametrize("memory", [1, 4_000_000])
+def test_a_limit_below_what_python_needs_is_the_callers(tmp_path: Path, memory: int) -> None:
+    error = confined(tmp_path, trained("pass"), memory)
+    assert error.kind == UsageError.kind
+    assert error.message.endswith("is too little memory for Python itself")
+    assert "none of the package's code has run" in str(error.hint)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds address spaces")
+def test_a_package_that_takes_too_much_while_it_is_loaded_is_its_own_fault(tmp_path: Path) -> None:
+    error = confined(tmp_path, "x = bytearray(10**9)\n" + trained("pass"), 200_000_000)
+    assert (error.kind, error.phase) == (UserCodeFailed.kind, "init")
+    assert error.message == "loading train.py took more memory than the limit of 200 MB"

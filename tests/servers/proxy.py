@@ -1,4 +1,5 @@
-"""A proxy between a client and a real S3 server: it counts requests, loses answers, cuts them short, is slow, and is away.
+"""A proxy between a client and a real S3 server: it counts requests, answers trouble, loses answers, cuts them short, is slow,
+and is away.
 
 It understands HTTP only so far as to know where a request ends. What it is not told to spoil it passes on as it is.
 """
@@ -9,7 +10,7 @@ import http.client
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,17 +25,30 @@ class Fault:
     """What goes wrong with a request.
 
     lost: the server does it, and its answer never comes. cut: only so many bytes of the answer's body come.
-    status: it never reaches the server, which seems to answer this. late: so many seconds pass first.
+    status: it never reaches the server, which seems to answer this; with `done` the server does it before.
+    late: so many seconds pass first. stray: the client is hung up on, and the server does it so many seconds later.
+    strike: what happens besides, before the server is asked; with `done` or `lost` after it.
     """
 
     lost: bool = False
     cut: int | None = None
     status: int | None = None
+    done: bool = False
     late: float = 0
+    stray: float | None = None
+    strike: Callable[[], object] | None = None
 
 
 LOST = Fault(lost=True)
 """Done, but the answer is lost."""
+
+CODES = {
+    409: "ConditionalRequestConflict",
+    412: "PreconditionFailed",
+    500: "InternalError",
+    503: "SlowDown",
+}
+"""What Amazon calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +60,18 @@ class Request:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """All of a request, so that it can be made of the server behind."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
 class Proxy:
-    """`server` is reached through it; `requests` are all that came."""
+    """`server` is reached through it; `requests` are all that came, `spoilt` those that something went wrong with."""
 
     def __init__(self, behind: Server) -> None:
         self._behind = urlsplit(behind.endpoint).netloc
@@ -55,7 +79,9 @@ class Proxy:
         self._always: dict[str, Fault] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._straying: list[threading.Thread] = []
         self.requests: list[Request] = []
+        self.spoilt: list[Request] = []
         self._handler = type("Handler", (_Handler,), {"proxy": self})
         self._port = 0
         self.come_back()
@@ -86,7 +112,7 @@ class Proxy:
         self._thread.start()
 
     def leave(self) -> None:
-        """Serve nobody any more: who connects is refused."""
+        """Serve nobody any more: who connects is refused. What strays has arrived then."""
         if self._ended.is_set():
             return
         self._ended.set()
@@ -94,6 +120,8 @@ class Proxy:
         self._thread.join()
         self._http.hang_up()
         self._http.server_close()  # waits for the threads of all connections
+        for stray in self._straying:
+            stray.join()
 
     def meet(self, request: Request) -> Fault:
         """Note a request, wait if it is to be late; what goes wrong with it."""
@@ -101,22 +129,35 @@ class Proxy:
             self.requests.append(request)
             planned = self._planned.get(request.method)
             fault = planned.pop(0) if planned else self._always.get(request.method)
+            self.spoilt += [request] if fault is not None else []
         if fault is not None and fault.late:
             self._ended.wait(fault.late)
         return fault or Fault()
 
-    def ask(self, handler: _Handler, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+    def ask(self, asked: Asked) -> tuple[http.client.HTTPResponse, bytes]:
         """Let the server behind do it."""
         connection = http.client.HTTPConnection(self._behind, timeout=60)
         try:
-            connection.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in handler.headers.items():
+            connection.putrequest(asked.method, asked.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in asked.headers:
                 connection.putheader(name, value)
-            connection.endheaders(body)
+            connection.endheaders(asked.body)
             answer = connection.getresponse()
             return answer, answer.read()
         finally:
             connection.close()
+
+    def ask_later(self, asked: Asked, seconds: float) -> None:
+        """Let the server behind do it some time after the client has gone, or when we leave, whichever is first."""
+
+        def arrive() -> None:
+            self._ended.wait(seconds)
+            with suppress(OSError, http.client.HTTPException):
+                self.ask(asked)
+
+        stray = threading.Thread(target=arrive)
+        self._straying.append(stray)
+        stray.start()
 
 
 class _Http(ThreadingHTTPServer):
@@ -156,13 +197,36 @@ class _Handler(BaseHTTPRequestHandler):
         if len(body) < size:  # the client has hung up, or we have
             self.close_connection = True
             return
+        asked = Asked(self.command, self.path, tuple(self.headers.items()), body)
         fault = self.proxy.meet(Request(self.command, self.path, len(body)))
-        if fault.status is not None:
-            self.send_response(fault.status)
-            self.send_header("content-length", "0")
-            self.end_headers()
+        if fault.stray is not None:
+            self.proxy.ask_later(asked, fault.stray)
+            self._hang_up()
+        elif fault.status is not None or fault.strike is not None:
+            self._refuse(asked, fault)
+        else:
+            self._answer(asked, fault)
+
+    def _refuse(self, asked: Asked, fault: Fault) -> None:
+        """Answer in the server's place, or strike and say nothing."""
+        if fault.done or fault.lost:
+            self.proxy.ask(asked)
+        if fault.strike is not None:
+            fault.strike()
+        if fault.status is None:
+            self._hang_up()
             return
-        answer, data = self.proxy.ask(self, body)
+        code = CODES.get(fault.status)
+        data = f"<Error><Code>{code}</Code></Error>".encode() if code and self.command != "HEAD" else b""
+        self.send_response(fault.status)
+        self.send_header("content-type", "application/xml")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _answer(self, asked: Asked, fault: Fault) -> None:
+        """What the server answers, or the part of it that arrives."""
+        answer, data = self.proxy.ask(asked)
         if fault.lost:
             self._hang_up()
             return

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pkgrun.errors import Damaged, Temporary
+from pkgrun.errors import Damaged
 from pkgrun.records import Actor, DatasetEntry, Head, Intent, Outcome, Tree
-from pkgrun.store import collecting, condemned, intake, operations, registry, sweeping, trees
-from pkgrun.store.collecting import Plan, read_all
+from pkgrun.store import collecting, intake, operations, registry, sweeping, trees
+from pkgrun.store.collecting import Plan
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.sweeping import Collected
 from tests.store.blobs import blobs, holds_packs, lacking
@@ -107,7 +107,7 @@ def test_nothing_is_done_where_all_is_needed(store: Store, tmp_path: Path) -> No
     found = plan(store)
     assert (found.condemn, found.rewrite, found.due, found.waiting) == ((), (), (), ())
     assert 0 < found.needed <= found.total
-    assert collect(store) == Collected(0, 0, 0, 0, 0, ())
+    assert collect(store) == Collected(0, 0, 0, 0, 0, 0, ())
     assert blobs(store) == before
     whole(store, tree, FILES)
 
@@ -237,15 +237,41 @@ def test_small_packs_are_merged(store: Store, tmp_path: Path) -> None:
         files = {"sub/f": b"%d" % number, "same": b"same"}
         kept[commit(store, begin(store), folder(tmp_path / str(number), files))] = files
     assert len(holds_packs(store)) == 20
-    before = blobs(store)
+    before, size = blobs(store), size_of(store)
     assert {one.reason for one in plan(store).rewrite} == {"it is small"}
     done = collect(store)
+    assert done.freed_bytes == size - size_of(store) < done.deleted_bytes
     assert (done.rewritten, done.deleted) == (20, 20)
     assert len(holds_packs(store)) == 1
     assert blobs(store) == before
     for tree, files in kept.items():
         whole(store, tree, files)
     assert collect(store).rewritten == 0
+
+
+def test_what_is_written_anew_takes_space_until_the_rest_is_deleted(store: Store, tmp_path: Path) -> None:
+    for number in range(20):
+        commit(store, begin(store), folder(tmp_path / str(number), {"f": b"%d" % number * 1000}))
+    before = size_of(store)
+    first = collect(store, grace=1000.0)
+    assert first.freed_bytes == before - size_of(store) < 0
+    second = collect(store)
+    assert first.freed_bytes + second.freed_bytes == before - size_of(store) > 0
+
+
+def size_of(store: Store) -> int:
+    return sum(stat.size for folder in ("packs", "objects") for _, stat in store.backend.walk(folder))
+
+
+def test_no_empty_folder_stays_of_what_was_spared(store: Store, tmp_path: Path) -> None:
+    path = folder(tmp_path / "other", OTHERS)
+    leave(store, path)
+    assert collect(store, grace=1000.0).condemned
+    commit(again(store), begin(store), path)
+    (spared,) = Path(store.url, "gc/spared").iterdir()
+    assert list(spared.iterdir())
+    collect(store)
+    assert not spared.exists()
 
 
 def test_who_had_the_store_open_finds_what_was_merged(store: Store, tmp_path: Path) -> None:
@@ -289,23 +315,6 @@ def packs_of(store: Store, tree: str) -> str:
     place = again(store).objects.place(tree)
     assert place is not None
     return place.pack
-
-
-def test_who_finds_a_collection_that_never_ends_is_told(store: Store, tmp_path: Path) -> None:
-    path = folder(tmp_path / "other", OTHERS)
-    leave(store, path)
-    collect(store, grace=1000.0)
-    (sentence,) = condemned.names(store.backend)
-    store.backend.create(condemned.key(sentence, condemned.SWEEPING), b"{}")
-    looking = condemned.Condemned(store.backend, pause=lambda seconds: None, patience=0.05)
-    first = read_all(store.backend)[0].objects[0].key
-    looking.look()
-    assert first in looking
-    with pytest.raises(Temporary, match="has not come to its end"):
-        looking.spare(first)
-    collect(store, grace=1000.0)  # whoever finds it begun ends it
-    assert condemned.names(store.backend) == []
-    assert looking.spare(first) is False
 
 
 def test_what_a_dead_writer_left_is_deleted_when_it_is_old(store: Store, tmp_path: Path) -> None:

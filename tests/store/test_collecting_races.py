@@ -17,7 +17,7 @@ import pytest
 from pkgrun.errors import RunLost, Temporary
 from pkgrun.records import Tree
 from pkgrun.records.collecting import Sentence
-from pkgrun.store import collecting, condemned, intake, operations, packs, sweeping, trees
+from pkgrun.store import collecting, intake, operations, packs, sentences, sweeping, trees
 from pkgrun.store.backend import Backend
 from pkgrun.store.collecting import read_all
 from pkgrun.store.objects import Hashing, Objects, digest_of
@@ -87,7 +87,7 @@ def condemn(store: Store) -> Sentence:
     """All that is not needed now, as a collector does that has just looked."""
     mine = again(store)
     doomed = collecting.new(mine.objects, collecting.look(mine.backend, mine.objects))
-    before = set(condemned.names(store.backend))
+    before = set(sentences.names(store.backend))
     sweeping._condemn(store.backend, doomed, NOBODY, operations.new_run_id)
     (sentence,) = [one for one in read_all(store.backend) if one.id not in before]
     return sentence
@@ -105,7 +105,7 @@ def test_what_is_collected_just_before_a_writer_looks_is_written_anew(store: Sto
     leave(store, path)
     assert collect(store, grace=1000.0).condemned
     begun = begin(store)
-    meanwhile = Meanwhile(store.backend, Call("list", condemned.FOLDER), lambda: collect(store))
+    meanwhile = Meanwhile(store.backend, Call("list", sentences.FOLDER), lambda: collect(store))
     objects = Objects(meanwhile)
     tree = ingested(path, objects)
     objects.flush()
@@ -224,10 +224,10 @@ def test_a_collector_that_follows_a_dead_one_keeps_to_its_verdict(store: Store, 
     sentence = condemn(store)
     sweeping._write_open(store.backend)
     mine = again(store)
-    store.backend.create(condemned.key(sentence.id, condemned.SWEEPING), b"{}")
+    store.backend.create(sentences.key(sentence.id, sentences.SWEEPING), b"{}")
     doomed = sweeping._settled(mine.backend, mine.objects, sentence)
     assert {one.key for one in doomed} == {upper, lower}
-    store.backend.create(condemned.spared_key(sentence.id, upper), b"{}")  # by one that waits now
+    store.backend.create(sentences.spared_key(sentence.id, upper), b"{}")  # by one that waits now
     store.backend.delete(lower)  # and here it dies
     collect(store)
     tree = intake.ingest(str(path), Hashing()).tree

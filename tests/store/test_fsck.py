@@ -16,8 +16,8 @@ import pytest
 from pkgrun.errors import Temporary
 from pkgrun.records import Tree
 from pkgrun.records.collecting import Doomed, Sentence
-from pkgrun.store import condemned, operations, packs, registry, sweeping, trees
-from pkgrun.store.fsck import chains, contents, ledger, restoring, salvage
+from pkgrun.store import operations, packs, registry, sentences, sweeping, trees
+from pkgrun.store.fsck import chains, contents, ledger, proceedings, restoring, salvage
 from pkgrun.store.fsck.contents import Contents
 from pkgrun.store.fsck.findings import Finding, Need
 from pkgrun.store.fsck.ledger import Ledger, Operation
@@ -43,6 +43,7 @@ def looked(store: Store, choice: Choice | None = ALL) -> tuple[Contents, list[Fi
     """What is wrong with the contents of a store, as another process sees it."""
     store = again(store)
     known = ledger.load(store.backend, _look)
+    proceedings.read(known)
     found = contents.look(store.backend, store.objects, known.roots(), choice, nothing)
     said = [*known.findings, *chains.check(known)]
     return found, said + list(contents.findings(store.backend, store.objects, found, float("inf")))
@@ -256,7 +257,7 @@ def _condemn(store: Store, key: str, size: int) -> None:
     name = operations.new_run_id()
     doomed = (Doomed(key=key, bytes=size, reason="it is there twice"),)
     sentence = Sentence(id=name, created=datetime.now(UTC), by=NOBODY, objects=doomed)
-    store.backend.write(condemned.key(name), sentence.to_bytes())
+    store.backend.write(sentences.key(name), sentence.to_bytes())
 
 
 def _age(store: Store) -> None:

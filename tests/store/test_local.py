@@ -337,3 +337,9 @@ def test_refusals_are_translated() -> None:
         assert kind(number) == Temporary.kind
     assert kind(errno.ENAMETOOLONG) == DataInvalid.kind
     assert "free some space" in str(translate(OSError(errno.ENOSPC, "full"), "x").hint)
+
+
+def test_a_read_only_file_system_is_no_matter_of_owners() -> None:
+    error = translate(OSError(errno.EROFS, os.strerror(errno.EROFS)), "x")
+    assert (error.message, error.exit_code) == ("x: Read-only file system", 9)
+    assert error.hint == "mount its file system for writing, or name a folder on another one"

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -171,6 +171,33 @@ def test_a_conflict_without_end_is_temporary(spoilt: Proxy) -> None:
     with pytest.raises(Temporary, match=rf"mine\.json: {spoilt.server.endpoint} answers 409"):
         at(spoilt.server).create("mine.json", b"mine")
     assert 5 <= len(spoilt.requests) <= 40
+
+
+@pytest.mark.parametrize("method", ["create", "write", "read", "stat", "list", "delete"])
+def test_a_412_for_no_reason_is_asked_again(spoilt: Proxy, method: str) -> None:
+    """Nobody has the key: a refusal that is about nothing must not pass for one."""
+    backend = at(spoilt.server)
+    backend.write("there", b"bytes")
+    asked: dict[str, Callable[[], object]] = {
+        "create": lambda: backend.create("mine.json", b"mine"),
+        "write": lambda: backend.write("mine.json", b"mine"),
+        "read": lambda: backend.read("there"),
+        "stat": lambda: backend.stat("there"),
+        "list": lambda: list(backend.list("")),
+        "delete": lambda: backend.delete("there"),
+    }
+    for verb in ("PUT", "GET", "HEAD", "DELETE"):
+        spoilt.plan(verb, Fault(status=412))
+    assert asked[method]() not in (False, [])
+    assert len(spoilt.spoilt) == 1 + (method == "create")  # which looks, too
+    if method in ("create", "write"):
+        assert backend.read("mine.json") == b"mine"
+
+
+def test_a_412_without_end_is_temporary(spoilt: Proxy) -> None:
+    spoilt.always("PUT", Fault(status=412))
+    with pytest.raises(Temporary, match=r"mine\.json: .* answers 412, as if it were there"):
+        at(spoilt.server).create("mine.json", b"mine")
 
 
 def test_a_slow_server_is_waited_for(spoilt: Proxy) -> None:

@@ -14,11 +14,14 @@ import pytest
 
 from pkgrun.errors import Conflict, Damaged, NotFound, PermissionDenied, UsageError
 from pkgrun.records import StoreRecord
+from pkgrun.store import operations
+from pkgrun.store.marker import Lost
 from pkgrun.store.parallel import each
-from pkgrun.store.root import KEY, open_store
+from pkgrun.store.root import KEY, open_damaged, open_store
 from tests.processes import open_folder, powerless, race
 from tests.servers import Server, s3
 from tests.servers.proxy import Fault, proxy
+from tests.store.entries import intent
 
 
 def test_made_once_and_found_again(tmp_path: Path) -> None:
@@ -255,3 +258,62 @@ def test_sixteen_make_one_store_on_s3(ministack: Server, reach: Reach) -> None:
     reach(ministack)
     made = each(lambda turn: open_store(f"{ministack.url}/p", create=True).id, range(16), threads=16, run=1)
     assert len(set(made)) == 1
+
+
+def holding(path: Path) -> Path:
+    """A store in which somebody has begun something."""
+    store = open_store(str(path), create=True)
+    operations.begin(store.backend, intent(operations.new_run_id()))
+    return path
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_store_without_its_record_is_known_and_the_way_out_is_told(tmp_path: Path, create: bool) -> None:
+    store = holding(tmp_path / "store")
+    (store / KEY).unlink()
+    with pytest.raises(Damaged, match=r"as a store does, and its pkgrun-store\.json is missing") as failure:
+        open_store(str(store), create=create)
+    assert failure.value.hint == f"`pkgrun store repair --store {store}` writes it anew"
+    assert not (store / KEY).exists()
+
+
+@pytest.mark.parametrize("names", [["runs/1/intent.json", "packages/web/package.json"], ["runs", "objects"]])
+def test_a_folder_that_only_looks_like_one_is_none(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}") if "." in name else (tmp_path / name).mkdir()
+    with pytest.raises(NotFound):
+        open_store(str(tmp_path), create=False)
+    with pytest.raises(NotFound):
+        open_damaged(str(tmp_path))
+    with pytest.raises(Conflict):
+        open_store(str(tmp_path), create=True)
+    (tmp_path / KEY).write_text("{")
+    with pytest.raises(NotFound, match="no record of one is there"):
+        open_damaged(str(tmp_path))
+
+
+def test_the_id_that_is_legible_in_a_damaged_record_stays(tmp_path: Path) -> None:
+    store = holding(tmp_path)
+    id_ = open_store(str(store), create=False).id
+    (store / KEY).write_bytes((store / KEY).read_bytes()[:-1])
+    with pytest.raises(Damaged, match="is not a store's record") as failure:
+        open_store(str(store), create=False)
+    assert "store repair" in (failure.value.hint or "")
+    found = open_damaged(str(store))
+    assert (found.id, found.lost) == (id_, Lost(id_, legible=True))
+
+
+@pytest.mark.parametrize("left", ["its record is damaged", "its record is lost"])
+def test_what_may_be_a_newer_store_is_not_mended(tmp_path: Path, left: str) -> None:
+    store = holding(tmp_path)
+    if left == "its record is damaged":
+        (store / KEY).write_text('{"format":2,')
+    else:
+        (store / KEY).unlink()
+        newer = intent(operations.new_run_id())
+        data = orjson.loads(newer.to_bytes()) | {"format": 2}
+        (store / "runs" / newer.run).mkdir()
+        (store / "runs" / newer.run / "intent.json").write_bytes(orjson.dumps(data))
+    with pytest.raises(Conflict, match="has format 2"):
+        open_damaged(str(store))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pkgrun.runs.health.check import Check, measured, refused, words
+from pkgrun.runs.health.check import Check, measured, names, refused, words
 
 _TIGHT = 10**9
 _FEW = 10_000
@@ -81,7 +81,7 @@ def _part(cache: str, name: str, one: str, many: str, limit: int, until: float) 
     """How many there are and what they take; only copies of datasets have a limit, and are removed by age."""
     folder = os.path.join(cache, name)
     size = measured(folder, until)
-    count = sum(os.path.isdir(os.path.join(folder, entry)) for entry in _names(folder))
+    count = sum(os.path.isdir(os.path.join(folder, entry)) for entry in names(folder))
     numbers = {"count": count, **size.numbers()}
     message = f"{count} {one if count == 1 else many}, {'' if size.whole else 'at least '}{words(size.bytes)}"
     message = message if count else f"no {many}"
@@ -91,10 +91,3 @@ def _part(cache: str, name: str, one: str, many: str, limit: int, until: float) 
     if size.bytes > limit:
         return Check("cache", name, "note", message, "the next use of one removes what is over", numbers)
     return Check("cache", name, "ok", message, None, numbers)
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []

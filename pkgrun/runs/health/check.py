@@ -77,6 +77,14 @@ def measured(folder: str, until: float) -> Size:
     return Size(size, files, whole=not waiting)
 
 
+def names(folder: str) -> list[str]:
+    """What lies in a folder, in order; nothing where there is none, or none that may be looked into."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
 def words(size: int) -> str:
     """Bytes as a person says them."""
     amount, unit = float(size), "B"

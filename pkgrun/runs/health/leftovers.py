@@ -7,12 +7,11 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-from pkgrun.runs.health.check import Check, measured, words
+from pkgrun.runs.health.check import Check, measured, names, words
 from pkgrun.runs.place import remove, sweep
 
-_READY = "ready.json"
-_WORK = ".work"
 _LOCK = ".lock"
 
 
@@ -99,7 +98,7 @@ def _after(check: Check, kind: _Kind) -> Check:
 
 
 def _dead_runs(work: str) -> Iterator[str]:
-    for name in _names(work):
+    for name in names(work):
         path = os.path.join(work, name)
         if name.endswith(_LOCK) and _is_free(path):
             yield path.removesuffix(_LOCK)
@@ -107,8 +106,8 @@ def _dead_runs(work: str) -> Iterator[str]:
 
 def _kept(work: str, until: float) -> Iterator[Check]:
     """Folders without a lock: `--keep-workdir`, or a result that no store took."""
-    names = set(_names(work))
-    kept = [name for name in sorted(names) if not name.endswith(_LOCK) and name + _LOCK not in names]
+    there = set(names(work))
+    kept = [name for name in sorted(there) if not name.endswith(_LOCK) and name + _LOCK not in there]
     if not kept:
         return
     sizes = [measured(os.path.join(work, name), until) for name in kept]
@@ -125,26 +124,23 @@ def _kept(work: str, until: float) -> Iterator[Check]:
 
 def _dead_builds(cache: str) -> Iterator[str]:
     """Environments that nobody builds and that are not ready, or whose Python is gone; and places of work beside them."""
-    for kind in ("environments", "locks"):
-        folder = os.path.join(cache, kind)
-        for name in _names(folder):
-            path = os.path.join(folder, name)
-            if os.path.isdir(path) and _is_unfinished(path) and _is_free(path.removesuffix(_WORK) + _LOCK):
-                yield path
+    from pkgrun.worker import environment
 
-
-def _is_unfinished(path: str) -> bool:
-    whole = os.path.isfile(os.path.join(path, _READY)) and os.path.exists(os.path.join(path, "bin", "python"))
-    return path.endswith(_WORK) or not whole
+    for folder in environment.unfinished(Path(cache)):
+        if _is_free(str(environment.lock_of(folder))):
+            yield str(folder)
 
 
 def _remove_build(path: str) -> None:
     """Under its lock, so that nobody begins to build there meanwhile."""
+    from pkgrun.worker import environment
+
+    folder = Path(path)
     with suppress(OSError):
-        lock = os.open(path.removesuffix(_WORK) + _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(environment.lock_of(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_unfinished(path):
+            if environment.is_unfinished(folder):
                 remove(path)
         finally:
             os.close(lock)
@@ -189,10 +185,3 @@ def _groups(clean: bool) -> Check:
         "`pkgrun doctor --clean` removes them",
         {"count": len(left)},
     )
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from pkgrun.runs.health.cache import nearest
 from pkgrun.runs.health.check import Check, refused
@@ -64,11 +64,11 @@ def _reflink(folder: Path) -> Check:
     return Check("system", "reflink", "ok", "the cache's file system shares blocks (reflink)")
 
 
-def _namespace(kind: str) -> Check:
-    from pkgrun.worker.limits import namespace_refused
+def _namespace(kind: Literal["network", "user"]) -> Check:
+    from pkgrun.worker import namespaces
 
     network = kind == "network"
-    reason = namespace_refused("network" if network else "user")
+    reason = namespaces.refused(kind)
     if reason is None:
         said = "--sandbox no-network works" if network else "this user may make user namespaces"
         return Check("system", f"{kind} namespace", "ok", said)

@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from pkgrun.records import DatasetEntry, DatasetRecord, Outcome, VersionEntry, VersionRecord
+from pkgrun.store import numbers
 from pkgrun.store.fsck.findings import FROM, REPAIR, Finding
-from pkgrun.store.fsck.ledger import CLAIM, Ledger, Operation, needs_of
+from pkgrun.store.fsck.forms import CLAIM, needs_of
+from pkgrun.store.fsck.ledger import Ledger, Operation
 from pkgrun.store.operations import key as key_of
 
 _NAMED = 1000
@@ -70,7 +72,7 @@ def check(ledger: Ledger) -> Iterator[Finding]:
             missing = key_of(run, "intent.json")
             yield _unfounded(key, f"there is no run {run}, which made it", missing=missing)
     for key in ledger.tombstones:
-        if (about := key.replace(".removed.json", ".json")) not in ledger.there:
+        if (about := numbers.buried(key)) not in ledger.there:
             message = f"{key} says that a version was removed, and there is no {about}"
             yield Finding("tombstone-unfounded", "hole", key, message, FROM, needs_of(key))
     yield from _claims(ledger)
@@ -86,9 +88,9 @@ def _folders(ledger: Ledger) -> Folders:
 
 def _gaps(ledger: Ledger, folders: Folders) -> Iterator[Finding]:
     """Numbers that are missing before others."""
-    for folder, numbers in folders.items():
+    for folder, given in folders.items():
         first = 1 if folder.startswith("datasets/") else 0
-        for low, high in zip([first - 1, *numbers], numbers, strict=False):
+        for low, high in zip([first - 1, *given], given, strict=False):
             for number in range(low + 1, min(high, low + 1 + _NAMED)):
                 key = f"{folder}/{number:08}.json"
                 if ledger.backend.stat(key) is None:  # not one that came while we listed

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from pkgrun.errors import Damaged, NotFound
 from pkgrun.records.collecting import Doomed
-from pkgrun.store import condemned, packs, reach, survey, trees
+from pkgrun.store import packs, reach, sentences, survey, trees
 from pkgrun.store.backend import Backend
 from pkgrun.store.fsck import counts, needs
 from pkgrun.store.fsck.counts import Counts
-from pkgrun.store.fsck.findings import FROM, GC, REPAIR, Finding, Kind, Need
+from pkgrun.store.fsck.findings import FROM, GC, REPAIR, Finding, Kind, Need, strange
 from pkgrun.store.fsck.needs import name_of, raw_of
 from pkgrun.store.fsck.reading import Altered, Choice, Told, altered_in, is_laid_out, read
 from pkgrun.store.objects import Objects, key_of
@@ -255,19 +255,16 @@ def _rubbish(backend: Backend, found: Contents, since: float) -> Iterator[Findin
         if not found.needs(raw) and stat.modified < since - _SLACK:
             yield _unreferenced(key_of(name_of(raw)), stat.size, doomed)
     for key, stat in found.found.strange.items():
-        message = f"{key} is nothing that the format knows"
-        yield Finding(
-            "strange", "rubbish", key, message, "whoever put it there may take it away", size=stat.size
-        )
+        yield strange(key, stat.size)
     for key, stat in backend.leftovers():
         message = f"{key} is what a writer that died has left, or what one writes just now"
         yield Finding("leftover", "rubbish", key, message, GC, size=stat.size)
 
 
 def _condemned(backend: Backend) -> Iterable[Doomed]:
-    for name in condemned.names(backend):
+    for name in sentences.names(backend):
         try:
-            sentence = condemned.read(backend, name)
+            sentence = sentences.read(backend, name)
         except Damaged:  # which was told with the records
             continue
         yield from sentence.objects if sentence else ()

@@ -67,6 +67,12 @@ class Finding:
     digests: frozenset[bytes] = frozenset()
 
 
+def strange(key: str, size: int) -> Finding:
+    """What is nothing that the format knows."""
+    message = f"{key} is nothing that the format knows"
+    return Finding("strange", "rubbish", key, message, "whoever put it there may take it away", size=size)
+
+
 REPAIR = "`pkgrun store repair` shows what can be done"
 FROM = "`pkgrun store repair --from OTHER` brings it back from a copy of this store"
 GC = "`pkgrun store gc` removes it when nobody can want it any more"

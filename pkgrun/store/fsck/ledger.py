@@ -9,15 +9,11 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
-
-import orjson
+from typing import Generic, NamedTuple, TypeVar
 
 from pkgrun.errors import Damaged, NotFound, PkgrunError
-from pkgrun.identity import NAME_PATTERN, RUN_ID_PATTERN, Version
 from pkgrun.records import (
     DatasetRecord,
-    Decision,
     Facts,
     Intent,
     KeyRecord,
@@ -25,10 +21,11 @@ from pkgrun.records import (
     Record,
     VersionRecord,
 )
-from pkgrun.records.collecting import Removal, Sentence, Underway, Verdict
+from pkgrun.records.collecting import Removal
 from pkgrun.store import numbers, operations, registry, roots
-from pkgrun.store.backend import RECORD_LIMIT, Backend
-from pkgrun.store.fsck.findings import FROM, REPAIR, Finding, Kind, Need, Severity
+from pkgrun.store.backend import Backend
+from pkgrun.store.fsck.findings import FROM, REPAIR, Finding, Kind, Severity, strange
+from pkgrun.store.fsck.forms import CLAIM, DATASET, IN_RUN, TOMBSTONE, VERSION, needs_of, parse
 from pkgrun.store.objects import digest_of
 from pkgrun.store.operations import key as key_of
 from pkgrun.store.parallel import each
@@ -36,16 +33,6 @@ from pkgrun.store.roots import Root, Roots
 
 R = TypeVar("R", bound=Record)
 
-_NAME, _RUN = NAME_PATTERN.strip("^$"), RUN_ID_PATTERN.strip("^$")
-VERSION, DATASET = numbers.RECORD, registry.RECORD
-TOMBSTONE = re.compile(rf"packages/({_NAME})/([0-9]{{8}})/([0-9]{{8}})\.removed\.json")
-CLAIM = re.compile(r"keys/([0-9a-f]{64})/([0-9]{8})\.json")
-SENTENCE = re.compile(rf"gc/(condemned|open|verdict)/({_RUN})\.json")
-_GC = re.compile(rf"gc/(clock\.json|sweeping/{_RUN}\.json|spared/{_RUN}/[0-9a-f]{{64}}\.json)")
-QUARANTINE = "gc/quarantine"
-_IN_RUN = re.compile(
-    rf"runs/({_RUN})/((?:intent|outcome|heartbeat|kill|run|_results)\.json|events/[0-9]{{8}}\.jsonl)"
-)
 _KNOWN = frozenset(
     {"pkgrun-store.json", "objects", "packs", "packages", "datasets", "runs", "keys", "gc", "trials"}
 )
@@ -83,16 +70,15 @@ class Ledger:
     """What was read. `there`: the keys of all numbers, readable or not."""
 
     backend: Backend
-    there: dict[str, int] = field(default_factory=dict)
+    there: set[str] = field(default_factory=set)
     numbers: dict[str, Written[VersionRecord] | Written[DatasetRecord]] = field(default_factory=dict)
     made: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """The keys of the numbers that each run says to have made."""
-    tombstones: dict[str, Removal | None] = field(default_factory=dict)
+    tombstones: set[str] = field(default_factory=set)
     claims: dict[str, KeyRecord | None] = field(default_factory=dict)
     runs: dict[str, frozenset[str]] = field(default_factory=dict)
     asked: dict[str, str | None] = field(default_factory=dict)
     """Of each run whose intent can be read, the digest of its idempotency key."""
-    decisions: dict[str, Decision] = field(default_factory=dict)
     operations: list[Outcome | Intent] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     count: int = 0
@@ -115,14 +101,25 @@ class Ledger:
         """Note what is wrong."""
         self.findings.append(Finding(kind, severity, key, message, hint, needs_of(key)))
 
-    def misplaced(self, key: str, what: str, severity: Severity = "hole") -> None:
+    def misplaced(self, key: str, what: str, severity: Severity = "hole", hint: str = FROM) -> None:
         """A record that is another's."""
-        self.find("record-misplaced", severity, key, f"{key} is the record of {what}", FROM)
+        self.find("record-misplaced", severity, key, f"{key} is the record of {what}", hint)
+
+    def listed(self, folder: str, forms: Iterable[re.Pattern[str]]) -> list[str]:
+        """The keys below a folder that have one of some forms; every other is a finding."""
+        found = []
+        for key, stat in self.backend.walk(folder):
+            if any(form.fullmatch(key) for form in forms):
+                found.append(key)
+            else:
+                self.findings.append(strange(key, stat.size))
+        self.count += len(found)
+        return found
 
     def roots(self) -> Roots:
         """What the readable ones refer to."""
         versions = [
-            roots.Numbered(key, one.record, tombstone(key) in self.tombstones)
+            roots.Numbered(key, one.record, numbers.tombstone_of(key) in self.tombstones)
             for key, one in self.numbers.items()
             if isinstance(one.record, VersionRecord)
         ]
@@ -141,50 +138,6 @@ class Ledger:
             return 0
 
 
-def parse(kind: type[R], data: bytes, key: str) -> R:
-    """A record in its one form.
-
-    Raises:
-        Damaged: it is none.
-    """
-    if len(data) > RECORD_LIMIT:
-        raise Damaged(f"{key} is larger than any record")
-    record = kind.from_bytes(data, key=key)
-    fields = orjson.loads(data)
-    if orjson.dumps(fields, option=orjson.OPT_SORT_KEYS) != data:
-        raise Damaged(f"{key} is not in canonical form")
-    _check_names(record, fields, key)
-    return record
-
-
-def _check_names(record: Record, fields: dict[str, Any], key: str) -> None:
-    """A later release writes fields that we do not know, an earlier one lacks some; both at once is none of them."""
-    known = {field.alias or name: name for name, field in type(record).model_fields.items()}
-    unknown, lacking = fields.keys() - known, known.keys() - fields
-    if unknown and lacking:
-        raise Damaged(f"{key} is altered: it has {min(unknown)!r}, and lacks {min(lacking)!r}")
-    for alias, name in known.items():
-        value = getattr(record, name)
-        if isinstance(value, Record) and isinstance(fields.get(alias), dict):
-            _check_names(value, fields[alias], key)
-
-
-def tombstone(key: str) -> str:
-    """Where it says that a version was removed, by the key of its record."""
-    return key.removesuffix(".json") + ".removed.json"
-
-
-def needs_of(key: str) -> tuple[Need, ...]:
-    """Whose record it is."""
-    if found := VERSION.fullmatch(key) or TOMBSTONE.fullmatch(key):
-        return (Need(f"{found[1]}@{Version(int(found[2]), int(found[3]))}"),)
-    if found := DATASET.fullmatch(key):
-        return (Need(f"{found[1]}@{int(found[2])}"),)
-    if found := _IN_RUN.fullmatch(key):
-        return (Need(f"run {found[1]}"),)
-    return ()
-
-
 def load(backend: Backend, look: Look) -> Ledger:
     """Read all records: first numbers, then who claims to have made them, so that what happens meanwhile is no finding.
 
@@ -193,35 +146,15 @@ def load(backend: Backend, look: Look) -> Ledger:
     """
     ledger = Ledger(backend)
     _strangers(ledger)
-    keys = _listed(ledger, "packages", (VERSION, TOMBSTONE))
+    keys = ledger.listed("packages", (VERSION, TOMBSTONE))
     _versions(ledger, sorted(key for key in keys if VERSION.fullmatch(key)))
     _tombstones(ledger, sorted(key for key in keys if TOMBSTONE.fullmatch(key)))
-    _datasets(ledger, sorted(_listed(ledger, "datasets", (DATASET,))))
+    _datasets(ledger, sorted(ledger.listed("datasets", (DATASET,))))
     for one in ledger.numbers.values():
         ledger.made[one.record.run].append(one.key)
-    _claims(ledger, sorted(_listed(ledger, "keys", (CLAIM,))))
-    _collections(ledger)
+    _claims(ledger, sorted(ledger.listed("keys", (CLAIM,))))
     _operations(ledger, look)
     return ledger
-
-
-def _listed(ledger: Ledger, folder: str, forms: Iterable[re.Pattern[str]]) -> list[str]:
-    """The keys below a folder that have one of some forms; every other is a finding."""
-    found = []
-    for key, stat in ledger.backend.walk(folder):
-        if any(form.fullmatch(key) for form in forms):
-            found.append(key)
-        else:
-            _strange(ledger, key, stat.size)
-    ledger.count += len(found)
-    return found
-
-
-def _strange(ledger: Ledger, key: str, size: int) -> None:
-    message = f"{key} is nothing that the format knows"
-    ledger.findings.append(
-        Finding("strange", "rubbish", key, message, "whoever put it there may take it away", size=size)
-    )
 
 
 def _strangers(ledger: Ledger) -> None:
@@ -230,11 +163,11 @@ def _strangers(ledger: Ledger) -> None:
         stat = ledger.backend.stat(name)
         below = [(name, stat)] if stat else list(ledger.backend.walk(name))
         for key, one in below:
-            _strange(ledger, key, one.size)
+            ledger.findings.append(strange(key, one.size))
 
 
 def _versions(ledger: Ledger, keys: list[str]) -> None:
-    ledger.there |= dict.fromkeys(keys, 0)
+    ledger.there.update(keys)
     for key, one in zip(keys, each(lambda key: ledger.read(key, VersionRecord), keys, run=1), strict=True):
         if one is None:
             continue
@@ -245,7 +178,7 @@ def _versions(ledger: Ledger, keys: list[str]) -> None:
 
 
 def _datasets(ledger: Ledger, keys: list[str]) -> None:
-    ledger.there |= dict.fromkeys(keys, 0)
+    ledger.there.update(keys)
     for key, one in zip(keys, each(lambda key: ledger.read(key, DatasetRecord), keys, run=1), strict=True):
         if one is None:
             continue
@@ -257,7 +190,7 @@ def _datasets(ledger: Ledger, keys: list[str]) -> None:
 
 def _tombstones(ledger: Ledger, keys: list[str]) -> None:
     for key, one in zip(keys, each(lambda key: ledger.read(key, Removal), keys, run=1), strict=True):
-        ledger.tombstones[key] = one.record if one else None
+        ledger.tombstones.add(key)
         if one is None:
             continue
         removal = one.record
@@ -270,49 +203,9 @@ def _claims(ledger: Ledger, keys: list[str]) -> None:
         ledger.claims[key] = one.record if one else None
 
 
-def _collections(ledger: Ledger) -> None:
-    """What collections have written: each sentence, and what belongs to one that is no more."""
-    forms = (SENTENCE, _GC, re.compile(rf"{QUARANTINE}/.*", re.DOTALL))
-    keys = _listed(ledger, "gc", forms)
-    standing = {found[2] for key in keys if (found := SENTENCE.fullmatch(key)) and found[1] == "condemned"}
-    for key in sorted(keys):
-        if key.startswith(f"{QUARANTINE}/"):
-            ledger.find(
-                "quarantined",
-                "rubbish",
-                key,
-                f"{key} is what a repair took out of use",
-                "delete it when it is of no use",
-            )
-        elif found := SENTENCE.fullmatch(key):
-            _sentence(ledger, key, found[1], found[2])
-        if (owner := _sentence_of(key)) and owner not in standing:
-            ledger.find("leftover", "rubbish", key, f"{key} belongs to a collection that has ended", REPAIR)
-
-
-def _sentence_of(key: str) -> str | None:
-    """The sentence that a file belongs to, if it is not the sentence."""
-    _, folder, *names = key.split("/")
-    return names[0].removesuffix(".json") if names and folder in _BESIDE else None
-
-
-_BESIDE = frozenset({"open", "sweeping", "spared", "verdict"})
-_KINDS: dict[str, type[Sentence | Underway | Verdict]] = {
-    "condemned": Sentence,
-    "open": Underway,
-    "verdict": Verdict,
-}
-
-
-def _sentence(ledger: Ledger, key: str, folder: str, name: str) -> None:
-    one = ledger.read(key, _KINDS[folder], severity="damage", hint=REPAIR)
-    if one is not None and one.record.id != name:
-        ledger.misplaced(key, f"the sentence {one.record.id}", "damage")
-
-
 def _operations(ledger: Ledger, look: Look) -> None:
     names: dict[str, set[str]] = defaultdict(set)
-    for key in _listed(ledger, "runs", (_IN_RUN,)):
+    for key in ledger.listed("runs", (IN_RUN,)):
         _, run, name = key.split("/", 2)
         names[run].add(name)
     ledger.runs = {run: frozenset(found) for run, found in sorted(names.items())}
@@ -333,8 +226,6 @@ def _operation(ledger: Ledger, run: str, look: Look) -> tuple[Outcome | Intent |
         names |= {"outcome.json"} if outcome else set()
     if intent is not None:
         ledger.asked[run] = intent.idempotency_key
-    if outcome is not None:
-        ledger.decisions[run] = outcome.decision
     findings = list(look(ledger, Operation(run, names, intent, outcome)))
     return (_slim(outcome) if outcome else intent), findings
 

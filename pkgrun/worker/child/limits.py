@@ -22,11 +22,13 @@ class Refused(Exception):
 
 
 def enter(wanted: dict[str, Any]) -> None:
-    """Go under the limits. `wanted`: paths of control groups (as latin-1), numbers of processors, rlimits by name."""
+    """Go under the limits. `wanted`: paths of control groups (as latin-1), numbers of processors, rlimits by name.
+
+    Whatever holds it, it is the first to go when the system has no memory left.
+    """
     for group in wanted["groups"]:
         _write(os.path.join(group.encode("latin-1"), b"cgroup.procs"), "0", "its control group")
-    if wanted["expendable"]:
-        _be_expendable()
+    _be_expendable()
     if wanted["processors"]:
         try:
             os.sched_setaffinity(0, wanted["processors"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -14,6 +16,7 @@ from pkgrun import open as open_workspace
 from pkgrun.errors import Temporary, UsageError
 from pkgrun.observe import Progress
 from pkgrun.records import Head, Intent
+from pkgrun.records.collecting import Sentence
 from pkgrun.runs.here import actor, sign_of_life
 from pkgrun.store import operations
 from pkgrun.workspace.stores import copy_store, fsck, gc, repair
@@ -79,6 +82,56 @@ def test_a_sentence_that_is_not_legible_is_set_aside_so_that_others_can_go_on(st
     assert kinds(fsck(store)) == {"record-malformed"}
     assert repair(store, execute=True).sound
     assert not path.exists()
+    assert train(open_workspace(store), "p@1.0") == "1.3"
+
+
+def test_a_verdict_that_is_not_legible_is_set_aside_when_nobody_can_go_by_it_any_more(
+    lab: Lab, store: Path
+) -> None:
+    run, hour = operations.new_run_id(), 3600
+    sentence = Sentence(id=run, created=datetime.now(UTC), by=actor("0"), objects=())
+    for folder, data in (("condemned", sentence.to_bytes()), ("sweeping", b"{}"), ("verdict", b"{")):
+        (store / "gc" / folder).mkdir(parents=True, exist_ok=True)
+        (store / "gc" / folder / f"{run}.json").write_bytes(data)
+    verdict = store / "gc/verdict" / f"{run}.json"
+    (found,) = fsck(store).findings
+    assert (found.kind, found.key) == ("record-malformed", f"gc/verdict/{run}.json")
+    assert "`pkgrun store repair` can set it aside in 60 min" in found.hint
+    told = lab.pkgrun("store", "repair", "--store", store, "--yes", code=8)
+    assert "can set it aside in 60 min" in told.out
+    collecting = lab.pkgrun("store", "gc", "--store", store, "--yes", code=8)
+    assert f"gc/verdict/{run}.json is not a valid Verdict" in collecting.err
+    assert "`pkgrun store repair` says when it can be set aside" in collecting.err
+    for path in (verdict, store / "gc/sweeping" / f"{run}.json"):
+        os.utime(path, (path.stat().st_mtime - hour,) * 2)
+    assert repair(store, execute=True).sound
+    assert not verdict.exists()
+    gc(store, grace=0.0)
+    assert kinds(fsck(store)) == {"quarantined"}
+
+
+@pytest.mark.parametrize("left", ["nothing", "a part"])
+def test_a_store_that_has_lost_its_own_record_gets_it_back(lab: Lab, store: Path, left: str) -> None:
+    record = store / "pkgrun-store.json"
+    before = orjson.loads(record.read_bytes())["store"]
+    if left == "nothing":
+        record.unlink()
+    else:
+        record.write_bytes(record.read_bytes()[:-1])
+    told = lab.pkgrun("package", "list", "--store", store, code=8)
+    assert f"`pkgrun store repair --store {store}` writes it anew" in told.err
+    (found,) = fsck(store).findings
+    assert found.key == "pkgrun-store.json"
+    assert (found.kind, found.severity) == (
+        "record-missing" if left == "nothing" else "record-malformed",
+        "damage",
+    )
+    plan = lab.pkgrun("store", "repair", "--store", store)
+    assert ("a NEW id" in plan.out) == (left == "nothing")
+    lab.pkgrun("store", "repair", "--store", store, "--yes")
+    assert fsck(store, read_data=True).sound
+    after = orjson.loads(record.read_bytes())["store"]
+    assert (after == before) == (left == "a part")
     assert train(open_workspace(store), "p@1.0") == "1.3"
 
 
