@@ -106,6 +106,10 @@ class Backend(Protocol):
     def leftovers(self) -> Iterator[tuple[str, Stat]]:
         """What writers that died have left and nobody reads: names that only `delete` takes. Some MAY be still written to."""
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str) -> bool:
         """Remove a key; no error if it is gone. Of a folder that holds nothing any more it MAY remove the folder, of another one
-        nothing."""
+        nothing.
+
+        Returns:
+            Whether that is over: not if it had to be asked for again, for what was asked first may yet take effect.
+        """

@@ -256,16 +256,20 @@ def _reason(raws: Sequence[bytes], gone: Reached) -> str:
 def due(
     backend: Backend, standing: Iterable[Sentence], open_now: set[str], grace: float, now: float
 ) -> tuple[list[Sentence], list[Waiting]]:
-    """The sentences that can be carried out, and the others. One that was begun to be carried out has no grace left."""
+    """The sentences that can be carried out, and the others. One that was begun to be carried out has no grace left, unless a
+    deletion may be on its way."""
     ripe, waiting = [], []
     begun = set(sentences.names(backend, SWEEPING))
     for sentence in standing:
-        age = float("inf") if sentence.id in begun else now - _written_at(backend, sentence.id)
-        runs = tuple(sorted(_underway(backend, sentence.id, open_now)))
-        if age >= grace and not runs:
-            ripe.append(sentence)
+        if sentence.id in begun:
+            left = sentences.late_for(backend, sentence.id, now)
         else:
-            waiting.append(Waiting(sentence, max(0.0, grace - age), runs))
+            left = max(0.0, grace - (now - _written_at(backend, sentence.id)))
+        runs = tuple(sorted(_underway(backend, sentence.id, open_now)))
+        if left or runs:
+            waiting.append(Waiting(sentence, left, runs))
+        else:
+            ripe.append(sentence)
     return ripe, waiting
 
 

@@ -34,7 +34,7 @@ class Waits(NamedTuple):
 
     dead: float = 2.0
     unsettled: float = 30.0
-    remote: float = 330.0
+    remote: float = sentences.LATE
     most: float = 360.0
 
 

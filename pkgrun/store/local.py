@@ -426,7 +426,7 @@ class LocalBackend:
                 ):
                     yield key, found_now
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str) -> bool:
         path = self._path(key)
         with _translated(path), suppress(FileNotFoundError):
             try:
@@ -436,3 +436,4 @@ class LocalBackend:
                     raise
                 with suppress(OSError):  # it holds something
                     os.rmdir(path)
+        return True

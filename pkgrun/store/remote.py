@@ -277,9 +277,22 @@ class RemoteBackend:
     def flush(self, reused: Collection[str] = ()) -> None:
         """What was published is there and durable, by whomever: an upload returns from `publish` no earlier."""
 
-    def delete(self, key: str) -> None:
+    @cached_property
+    def _once(self) -> S3Store:
+        """For what must be known if it is sent again."""
+        return self._client(tries=0, timeout=_RECORD_TIME)
+
+    def delete(self, key: str) -> bool:
+        tries = 0
+
+        def request() -> None:
+            nonlocal tries
+            tries += 1
+            obstore.delete(self._once, key)
+
         with suppress(NotFound):
-            self._ask(key, lambda: obstore.delete(self._records, key))
+            self._ask(key, request)
+        return tries == 1
 
     # ------------------------------------------------------------------ the server
 

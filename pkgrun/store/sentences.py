@@ -114,18 +114,39 @@ def carry_out(backend: Backend, sentence: str) -> None:
         some = doomed(backend, found)
         if some is None and backend.stat(key(sentence)) is not None:
             return
-        for _ in delete(backend, found, some or ()):
-            pass
+        if not all(over for _, over in list(delete(backend, found, some or ()))):
+            unsettle(backend, sentence)
+            return
     forget(backend, sentence)
 
 
-def delete(backend: Backend, sentence: Sentence, some: Sequence[Doomed]) -> Iterator[Doomed]:
-    """Delete them, each as it is asked for: packs first, durably, for directories in them vouch for the others."""
+def unsettle(backend: Backend, sentence: str) -> None:
+    """All was deleted, and yet a deletion may be on its way whose answer never came: the sentence stands until it cannot be any
+    more, so that nobody writes anew what it would take away."""
+    backend.write(key(sentence, SWEEPING), _LATE)
+
+
+def late_for(backend: Backend, sentence: str, now: float) -> float:
+    """For how many seconds more a deletion may be on its way."""
+    place = key(sentence, SWEEPING)
+    found = backend.stat(place)
+    if found is None or found.size != len(_LATE):
+        return 0.0
+    return max(0.0, found.modified + LATE - now)
+
+
+_LATE = b'{"late":true}'
+LATE = 330.0
+"""Seconds after which what was sent to a server has taken effect, or never will."""
+
+
+def delete(backend: Backend, sentence: Sentence, some: Sequence[Doomed]) -> Iterator[tuple[Doomed, bool]]:
+    """Delete them, each as it is asked for, with whether that is over: packs first, durably, for directories in them vouch for
+    the others."""
     for kind in (packs.FOLDER, "objects"):
         these = [one for one in some if one.key.startswith(kind)]
         for one in _while_it_stands(backend, sentence, these):
-            backend.delete(one.key)
-            yield one
+            yield one, backend.delete(one.key)
         backend.flush([one.key for one in these])
 
 

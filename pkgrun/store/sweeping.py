@@ -165,10 +165,15 @@ def _carry_out(
         backend.create(sweeping, b"{}")  # from here on nobody can spare what it names
         with alive.at_work(backend, sweeping):
             doomed = _settled(backend, objects, sentence)
-            for one in sentences.delete(backend, sentence, doomed):
-                count, size = count + 1, size + one.bytes
+            settled = True
+            for one, over in sentences.delete(backend, sentence, doomed):
+                count, size, settled = count + 1, size + one.bytes, settled and over
                 told("delete", count, len(doomed))
-            sentences.forget(backend, sentence.id)
+            if settled:
+                sentences.forget(backend, sentence.id)
+            else:
+                sentences.unsettle(backend, sentence.id)
+                waiting.append(Waiting(sentence, sentences.LATE, ()))
     return count, size, tuple(waiting)
 
 

@@ -83,8 +83,8 @@ class Wrapper:
     def leftovers(self) -> Iterator[tuple[str, Stat]]:
         return iter(self.around(Call("leftovers"), lambda: tuple(self.backend.leftovers())))
 
-    def delete(self, key: str) -> None:
-        self.around(Call("delete", key), lambda: self.backend.delete(key))
+    def delete(self, key: str) -> bool:
+        return self.around(Call("delete", key), lambda: self.backend.delete(key))
 
 
 class WrappedUpload:
@@ -122,7 +122,7 @@ class ReadOnly(Wrapper):
     def upload(self, key: str | None = None, size: int | None = None) -> Upload:
         self._refuse(key or "a blob")
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str) -> bool:
         self._refuse(key)
 
 
@@ -197,6 +197,16 @@ class Retrying(Wrapper):
             return self.backend.read(key) == data
         except NotFound:
             return False
+
+    def delete(self, key: str) -> bool:
+        tries = 0
+
+        def attempt() -> bool:
+            nonlocal tries
+            tries += 1
+            return self.backend.delete(key)
+
+        return self._again(attempt) and tries == 1
 
     def stream(self, key: str) -> Iterator[bytes]:
         """Pieces of the blob; after a failure, from where it was."""

@@ -115,9 +115,10 @@ class MemoryBackend:
     def leftovers(self) -> Iterator[tuple[str, Stat]]:
         return iter(())
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str) -> bool:
         with self._place.lock:
             self._place.kept.pop(key, None)
+        return True
 
 
 def _below(prefix: str) -> str:

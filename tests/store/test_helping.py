@@ -21,7 +21,7 @@ from pkgrun.store.backend import Backend
 from pkgrun.store.condemned import Condemned
 from pkgrun.store.helping import Waits
 from pkgrun.store.root import Store
-from pkgrun.store.wrappers import Call, Wrapper
+from pkgrun.store.wrappers import Call, Retrying, Wrapper
 from tests.store.blobs import blobs
 from tests.store.test_collecting import (
     FILES,
@@ -140,7 +140,7 @@ def test_who_is_alive_and_deletes_is_waited_for(store: Store, tmp_path: Path) ->
             deleted.append(one)
 
     assert looking(store.backend, pause=go_on).spare(sentence.objects[0].key) is False
-    assert deleted == list(sentence.objects)
+    assert [one for one, _ in deleted] == list(sentence.objects)
 
 
 def test_nobody_deletes_beside_one_that_is_only_stopped(store: Store, tmp_path: Path) -> None:
@@ -245,3 +245,32 @@ def test_what_is_written_down_of_waiting_is_longer_than_what_it_waits_for() -> N
     assert Waits().remote > LIMIT
     assert Waits().most > Waits().remote
     assert helping.Waits().dead < 5
+
+
+class Unheard(Wrapper):
+    """The first deletion gets no answer."""
+
+    lost = False
+
+    def around(self, call: Call, work: Callable[[], T]) -> T:
+        if call.method == "delete" and call.key.startswith(("packs/", "objects/")) and not self.lost:
+            self.lost = True
+            raise Temporary("no answer")
+        return work()
+
+
+def test_while_a_deletion_may_be_on_its_way_nobody_writes_anew_what_it_would_take_away(
+    store: Store, tmp_path: Path
+) -> None:
+    leave(store, folder(tmp_path / "data", OTHERS))
+    deaf = Retrying(Unheard(store.backend), pause=lambda seconds: None)
+    done = sweeping.collect(deaf, store.objects, by=NOBODY, new_id=operations.new_run_id, grace=0.0)
+    assert done.deleted
+    assert [one.seconds for one in done.waiting] == [sentences.LATE]
+    (name,) = sentences.names(store.backend)
+    (waiting,) = collect(store, grace=0.0).waiting
+    assert 0 < waiting.seconds <= sentences.LATE
+    assert sentences.names(store.backend) == [name]
+    os.utime(tmp_path / "store" / sentences.key(name, sentences.SWEEPING), (1.0, 1.0))
+    assert not collect(store, grace=0.0).waiting
+    assert not sentences.names(store.backend)

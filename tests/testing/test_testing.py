@@ -192,10 +192,10 @@ class Hasty(MemoryBackend):
 class Strict(MemoryBackend):
     """Cannot delete what is gone."""
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str) -> bool:
         if self.stat(key) is None:
             raise NotFound(f"{key} does not exist")
-        super().delete(key)
+        return super().delete(key)
 
 
 @pytest.mark.parametrize(
