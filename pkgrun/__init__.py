@@ -22,6 +22,7 @@ tree        a folder by content; its digest is its identity
 pack        many small files of trees as one object of the store
 artifacts   what the package's code leaves in its artifacts folder besides the model
 environment the Python with a package's requirements; its lock names each installed package by version and hash
+prediction  what a version's `main.py` answers to one input, tried out; nothing of it is kept
 operation   anything that writes to the store: an intent, then one outcome
 """
 
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
     from pkgrun.identity import Version
     from pkgrun.observe import Event, Log, Notice, Observer, Phase, Progress
     from pkgrun.packages.inspection import check
-    from pkgrun.records import DatasetRecord, RunRecord, VersionRecord
+    from pkgrun.records import DatasetRecord, Listing, RunRecord, VersionRecord
+    from pkgrun.runs.comparison import Comparison
+    from pkgrun.runs.exporting import Exported
     from pkgrun.runs.handle import Run, RunResult
+    from pkgrun.runs.predicting import Prediction
     from pkgrun.runs.registering import Registered
     from pkgrun.workspace import Workspace, open
     from pkgrun.workspace.stores import copy_store
@@ -52,9 +56,13 @@ _HOMES = {
     "Progress": "observe",
     "check": "packages.inspection",
     "DatasetRecord": "records",
+    "Listing": "records",
     "RunRecord": "records",
     "Version": "identity",
     "VersionRecord": "records",
+    "Comparison": "runs.comparison",
+    "Exported": "runs.exporting",
+    "Prediction": "runs.predicting",
     "Run": "runs.handle",
     "RunResult": "runs.handle",
     "Registered": "runs.registering",
@@ -64,13 +72,17 @@ _HOMES = {
 }
 
 __all__ = [
+    "Comparison",
     "DatasetRecord",
     "Event",
+    "Exported",
+    "Listing",
     "Log",
     "Notice",
     "Observer",
     "Phase",
     "PkgrunError",
+    "Prediction",
     "Progress",
     "Registered",
     "Run",

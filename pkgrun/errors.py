@@ -112,10 +112,14 @@ class Temporary(PkgrunError):
 
 
 class RunFailed(PkgrunError):
-    """A run ended without making a version; its record, log and artifacts are kept."""
+    """A run ended without making a version; its record, log and artifacts are kept.
+
+    Of a prediction nothing is kept: `traceback` is there what the package's own frames were, if its code raised.
+    """
 
     kind = "run-failed"
     exit_code = 1
+    traceback: str | None = None
 
 
 class UserCodeFailed(RunFailed):

@@ -115,7 +115,9 @@ def _table(file: str, path: tuple[str, ...]) -> dict[str, str] | None:
             return None
         if not isinstance(table, dict):
             raise UsageError(f"{file}: {part} is no table")
-    return {name: _value(file, name, value) for name, value in table.items()}
+    if set(table) == {"parameters"}:  # it is about the package that it lies in
+        return None
+    return {name: _value(file, name, value) for name, value in table.items() if name != "parameters"}
 
 
 def _value(file: str, name: str, value: object) -> str:

@@ -26,6 +26,7 @@ from pkgrun.records import (
     ImportRequest,
     Intent,
     KeyRecord,
+    Listing,
     Origin,
     Outcome,
     PhaseTime,
@@ -46,6 +47,7 @@ from pkgrun.records import (
 )
 from pkgrun.records.collecting import Doomed, Removal, Sentence, Underway, Verdict
 from pkgrun.records.nodes import FileEntry, FolderEntry, LinkEntry, TreeNode
+from pkgrun.records.passport import Passport
 
 RUN = "01939c1e-51a0-7abc-8def-0123456789ab"
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -60,6 +62,17 @@ ENVIRONMENT = Environment(
     mode="isolated", python="3.11.7", platform="linux-x86_64", requirements=DIGEST, lock=BLOB
 )
 GIT = Git(commit="c" * 40, branch="main", remote="https://example.com/r.git", path="p", dirty=False)
+LISTING = Listing(
+    display_name="Churn!",
+    input_type="files",
+    input_description="pictures",
+    output_description="a guess",
+    language="PYTHON",
+    language_version="3.8",
+    retrainable=True,
+    gpu=True,
+    change_log="more rows",
+)
 ENTRY = VersionEntry(
     package="churn",
     kind="training",
@@ -73,6 +86,7 @@ ENTRY = VersionEntry(
     environment=ENVIRONMENT,
     git=GIT,
     origin=Origin(store=RUN, package="churn", version=Version(3, 4), record=DIGEST, ancestors=(DIGEST,)),
+    listing=LISTING,
     created=NOW,
 )
 DATASET = DatasetEntry(
@@ -142,6 +156,15 @@ FULL: dict[str, Record] = {
     ),
     "version": VersionRecord(**ENTRY.model_dump(), version=Version(1, 1), previous=DIGEST),
     "dataset": DatasetRecord(**DATASET.model_dump(), number=2, previous=DIGEST),
+    "passport": Passport(
+        store=RUN,
+        package="churn",
+        version=Version(1, 1),
+        record=DIGEST,
+        tree=DIGEST,
+        ancestors=(DIGEST,),
+        seal=DIGEST,
+    ),
     "intent": Intent(
         run=RUN,
         kind="training",

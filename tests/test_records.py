@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 from pkgrun.errors import Damaged, InvalidName, UsageError
 from pkgrun.identity import Version, check_name, check_run_id
-from pkgrun.records import FINAL, FileList, Head, Record, Status, StoreRecord, VersionRecord
+from pkgrun.records import (
+    FINAL,
+    FileList,
+    Head,
+    Record,
+    Status,
+    StoreRecord,
+    TrainingRequest,
+    Tree,
+    VersionRecord,
+)
 from pkgrun.records.schemas import STORED
 from pkgrun.store.operations import new_run_id
 from tests import examples
@@ -322,3 +332,25 @@ def test_defaults_are_not_needed_to_read() -> None:
     record = VersionRecord.from_bytes(orjson.dumps(data), key="k")
     assert (record.environment, record.tags) == (None, {})
     assert Head.from_bytes(b'{"major":1}', key="k").minor is None
+
+
+def test_what_came_later_is_left_out_while_it_says_nothing() -> None:
+    """So that a record which an earlier release wrote, or would have written, is the same to the byte in this one."""
+    tree = Tree(digest="sha256:" + "0" * 64, files=0, bytes=0)
+    asked = TrainingRequest(base=Version(1, 0), tree=tree, data=None)
+    assert not TrainingRequest.LATER & orjson.loads(asked.to_bytes()).keys()
+    told = orjson.loads(asked.model_copy(update={"baseline": False}).to_bytes())
+    assert TrainingRequest.LATER & told.keys() == {"baseline"}
+    assert TrainingRequest.from_bytes(asked.to_bytes(), key="x") == asked
+
+
+def test_what_came_later_has_a_default() -> None:
+    for kind in _kinds(Record):
+        for name in kind.LATER:
+            assert not kind.model_fields[name].is_required()
+
+
+def _kinds(above: type[Record]) -> Iterator[type[Record]]:
+    for kind in above.__subclasses__():
+        yield kind
+        yield from _kinds(kind)

@@ -41,17 +41,18 @@ class Display(Protocol):
     ) -> None: ...
 
 
-def of(settings: Settings, *, doing: str = "preparing") -> Display:
+def of(settings: Settings, *, doing: str = "preparing", log_first: bool = False) -> Display:
     """The display that fits: none if quiet, a live one on a terminal, else lines.
 
     Args:
         doing: what goes on before the first phase, and where there are no phases.
+        log_first: what the package's code prints stays to be read, and phases are told only if verbose.
     """
     if settings.quiet:
         return Silent()
     if settings.progress and sys.stderr.isatty() and text.interactive():
-        return Picture(verbose=settings.verbose, doing=doing)
-    return Lines(doing)
+        return Picture(verbose=settings.verbose or log_first, doing=doing)
+    return Lines(doing, phases=settings.verbose or not log_first)
 
 
 class Silent:
@@ -73,8 +74,11 @@ class Silent:
 class Lines(Silent):
     """One line an event, and a sign of life where there is none for long."""
 
-    def __init__(self, doing: str = "preparing", *, sign_of_life: float = SIGN_OF_LIFE) -> None:
+    def __init__(
+        self, doing: str = "preparing", *, phases: bool = True, sign_of_life: float = SIGN_OF_LIFE
+    ) -> None:
         self._patience = sign_of_life
+        self._tells_phases = phases
         self._lock = threading.Lock()
         self._last = self._began = time.monotonic()
         self._phase, self._work, self._end = doing, "", threading.Event()
@@ -92,11 +96,12 @@ class Lines(Silent):
         match event:
             case Phase(name, at):
                 self._phase, self._work = name, ""
-                self._print(f"{time.strftime('%H:%M:%S', time.localtime(at))} {name}")
+                if self._tells_phases:
+                    self._print(f"{time.strftime('%H:%M:%S', time.localtime(at))} {name}")
             case Progress():
                 self._work = f": {amount(event)}"
             case Log(_, line, _):
-                self._print(f"  {text.line(line)}")
+                self._print(("  " if self._tells_phases else "") + text.line(line))
             case Notice(message, hint):
                 self._print(f"note: {text.plain(message)}" + (f"\nhint: {text.plain(hint)}" if hint else ""))
 

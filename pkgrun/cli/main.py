@@ -15,6 +15,10 @@ from pkgrun.cli.options import EXIT_CODES, Settings, common
 
 _COMMANDS = {
     "train": ("pkgrun.cli.train", "Train a package version into the next one."),
+    "evaluate": ("pkgrun.cli.evaluate", "Find out how good a package version is."),
+    "full": ("pkgrun.cli.full", "Process data, train a version into the next one, and evaluate it."),
+    "predict": ("pkgrun.cli.predict", "Have a version's own code answer, to try what was trained."),
+    "compare": ("pkgrun.cli.compare", "Show versions and runs side by side: scores, metrics, data, files."),
     "package": ("pkgrun.cli.package", "Import packages, look at them and their versions, remove versions."),
     "dataset": ("pkgrun.cli.dataset", "Keep datasets by name, compare them, take them out again."),
     "run": ("pkgrun.cli.run", "Look at runs, their logs, results and artifacts."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -106,3 +107,22 @@ def pairs(given: tuple[str, ...], option: str) -> dict[str, str]:
             raise click.UsageError(f"{option} {word!r} is not of the form K=V")
         found[key] = value
     return found
+
+
+def parameters(given: tuple[str, ...], files: tuple[str, ...]) -> dict[str, str]:
+    """What `--env` and `--env-file` say; the former counts."""
+    from pathlib import Path
+
+    from pkgrun.worker.variables import read_env_file
+
+    found: dict[str, str] = {}
+    for file in files:
+        found |= read_env_file(Path(file))
+    return found | pairs(given, "--env")
+
+
+def secrets(given: tuple[str, ...]) -> dict[str, str]:
+    """What `--secret` says."""
+    from pkgrun.worker.secrets import resolve
+
+    return resolve(given, os.environ, sys.stdin.buffer) if given else {}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from pkgrun.cli import keeping, text
+from pkgrun.cli import keeping, listing, text
 from pkgrun.cli.options import Command, Settings, common, pairs, pass_settings
 from pkgrun.cli.shell import complete_package
 
@@ -24,20 +24,45 @@ def package() -> None:
 
 
 @package.command(cls=Command)
-@click.argument("folder", type=click.Path())
-@click.option("--name", help="The package's name; else the folder's.")
+@click.argument("package", metavar="FOLDER|ZIP|git+URL", type=click.Path())
+@click.option("--name", help="The package's name; else the folder's, which is also that in a zip.")
 @click.option("--description", metavar="TEXT", help="Kept with the version.")
 @click.option("--tag", metavar="K=V", multiple=True, help="Kept with the version; again for more.")
+@listing.options
+@click.option(
+    "--metadata",
+    metavar="FILE",
+    type=click.Path(),
+    help="Of an exported zip, the file beside it that ends in _metadata.json: its name, its texts and its major, where "
+    "it becomes the next minor.",
+)
+@click.option(
+    "--major",
+    metavar="N",
+    type=int,
+    help="Another major than the metadata's; one that is not there begins with 0.",
+)
 @pass_settings
 def add(
-    settings: Settings, folder: str, name: str | None, description: str | None, tag: tuple[str, ...]
+    settings: Settings, /, package: str, name: str | None, description: str | None, **options: Any
 ) -> None:
-    """Import a folder as the next major version, unless a version has its content already."""
+    """Import a folder, a zip or a folder of a git repository, unless a version has its content already.
+
+    It becomes the next major version.
+    """
     from pkgrun.cli import display, pages, signals
 
     signals.heed()
-    imported = settings.workspace(create=Path(folder).expanduser().is_dir()).add(
-        folder, name=name, description=description, tags=pairs(tag, "--tag"), observer=display.of(settings)
+    there = package.startswith("git+") or Path(package).expanduser().exists()
+    imported = settings.workspace(create=there).add(
+        package,
+        name=name,
+        description=description,
+        tags=pairs(options["tag"], "--tag"),
+        listing=listing.taken(options),
+        metadata=options["metadata"],
+        major=options["major"],
+        observer=display.of(settings),
     )
     settings.done()
     record = imported.record
@@ -47,6 +72,38 @@ def add(
     click.echo(f"{record.package} {record.version}")
     said = "imported" if imported.new else "unchanged: that version has exactly this content"
     text.say(f"{said} ({pages.extent(record.tree)})", settings)
+
+
+@package.command(cls=Command)
+@click.argument("name", metavar="NAME@V", shell_complete=complete_package)
+@click.argument("out", type=click.Path())
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["folder", "zip", "aicenter"]),
+    default="folder",
+    show_default=True,
+    help="folder: its files. zip: one file, with a folder of its name in it. aicenter: into the folder OUT, the zip with "
+    "AI Center's metadata and with where it is from beside it; `package add ZIP --metadata FILE` reads all three.",
+)
+@pass_settings
+def export(settings: Settings, name: str, out: str, form: Literal["folder", "zip", "aicenter"]) -> None:
+    """Write a version to OUT, whole or not at all, and never over what is there."""
+    from pkgrun.cli import display, pages, signals
+
+    signals.heed()
+    with display.of(settings, doing="export") as shown:
+        done = settings.workspace().export(name, out, form=form, observer=shown)
+    if form == "folder":
+        pages.exported(done.files, out, settings)
+        return
+    settings.done()
+    if settings.json:
+        text.emit({"files": done.files, "out": out, "paths": list(done.paths)})
+        return
+    for path in done.paths:
+        click.echo(path)
+    text.say(f"{text.plural(done.files, 'file')} packed", settings)
 
 
 @package.command("list", cls=Command)
@@ -112,7 +169,7 @@ def files(settings: Settings, name: str, out: str | None) -> None:
     workspace = settings.workspace()
     if out is not None:
         signals.heed()
-        pages.exported(workspace.export(name, out), out, settings)
+        pages.exported(workspace.export(name, out).files, out, settings)
         return
     found = workspace.files(name)
     text.emit({"files": pages.entries(found)}) if settings.json else pages.files(found)
@@ -123,12 +180,14 @@ def files(settings: Settings, name: str, out: str | None) -> None:
 @click.option("--name", help="The name it would have; else the folder's.")
 @pass_settings
 def check(settings: Settings, path: str, name: str | None) -> None:
-    """Say what a package folder can do and what is wrong with it, without importing or running it."""
+    """Say what a package, a folder or a zip, can do and what is wrong with it, without importing or running it."""
+    from pkgrun.cli import display
     from pkgrun.packages.inspection import check as check_package
-    from pkgrun.packages.sources import locate
+    from pkgrun.packages.parameters import meaning
+    from pkgrun.packages.sources import fetched
 
-    folder = Path(locate(path))
-    report = check_package(folder, name or folder.name)
+    with fetched(path, observer=display.of(settings)) as package:
+        report = check_package(Path(package.folder), name or package.name)
     if settings.json:
         from dataclasses import asdict
 
@@ -138,6 +197,8 @@ def check(settings: Settings, path: str, name: str | None) -> None:
             click.echo(f"{problem.severity}: {text.plain(str(problem))}")
         click.echo(f"pipelines: {', '.join(report.pipelines) or 'none'}")
         click.echo(f"serving: {'yes' if report.servable else 'no'}")
+        for declared, parameter in report.parameters.items():
+            click.echo(f"parameter {declared}: {text.line(meaning(parameter))}")
     if not report.usable:
         raise text.Shown(4)
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pkgrun.cli import graph, pages, text
+from pkgrun.cli import listing as said_of
 
 if TYPE_CHECKING:
     from pkgrun.identity import Version
-    from pkgrun.records import VersionRecord
+    from pkgrun.records import Contract, VersionRecord
     from pkgrun.records.collecting import Removal
     from pkgrun.runs.removing import Loss
 
@@ -106,7 +107,24 @@ def _version_rows(record: VersionRecord, removal: Removal | None) -> Iterable[tu
         yield "remote", text.line(record.git.remote or "-")
     yield "can run", ", ".join(record.contract.pipelines) or "no pipeline"
     yield "can serve", "yes" if record.contract.servable else "no"
+    yield from _parameter_rows(record.contract)
     if record.environment:
         yield "environment", f"Python {record.environment.python}, lock {record.environment.lock.digest[:19]}"
+        yield from pages.requirement_rows(record.environment)
     yield from pages.label_rows(record.description, record.tags)
+    yield from said_of.rows(record.listing)
+    if record.origin:
+        origin = record.origin
+        yield "exported from", f"{origin.package}@{origin.version} of the store {origin.store}"
+        if origin.ancestors:
+            yield "", f"with {text.plural(len(origin.ancestors), 'ancestor')}"
     yield "record before", record.previous or "- (the first)"
+
+
+def _parameter_rows(contract: Contract) -> Iterable[tuple[str, str]]:
+    from pkgrun.packages.parameters import Parameter, meaning
+
+    head = "parameters"
+    for name, one in sorted(contract.parameters.items()):
+        yield head, text.line(f"{name}: {meaning(Parameter(**one.model_dump()))}")
+        head = ""

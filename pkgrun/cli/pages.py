@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from pkgrun.cli.options import Settings
-    from pkgrun.records import FileList, Git, Record, Tree
+    from pkgrun.records import Environment, FileList, Git, Record, Tree
     from pkgrun.records.collecting import Removal
     from pkgrun.store.trees import Entry
 
@@ -108,7 +108,16 @@ def label_rows(description: str | None, given: Mapping[str, str]) -> Iterable[tu
 def git_row(git: Git) -> tuple[str, str]:
     """The commit that a folder stood at."""
     state = ", with uncommitted changes" if git.dirty else ""
-    return "git", f"{(git.commit or 'no commit')[:12]} on {text.line(git.branch or '?')}{state}"
+    branch = f" on {text.line(git.branch)}" if git.branch else ""
+    return "git", f"{(git.commit or 'no commit')[:12]}{branch}{state}"
+
+
+def requirement_rows(environment: Environment) -> Iterable[tuple[str, str]]:
+    """What stood in the place of the package's own requirements, if something did."""
+    for number, one in enumerate(environment.relaxed):
+        yield "" if number else "relaxed", text.line(f"{one.pin} became {one.version}")
+    if environment.overrides:
+        yield "overridden", f"requirements, by a file {environment.overrides[:19]}"
 
 
 def table(page: Console, rows: Iterable[tuple[str, str]]) -> None:

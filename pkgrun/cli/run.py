@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -135,17 +135,34 @@ def results(settings: Settings, run_id: str) -> None:
     "--out", metavar="DIR", type=click.Path(), help="Write them into this folder, which must be new or empty."
 )
 @click.option("--snapshot", is_flag=True, help="With --out: the snapshot of its data instead.")
+@click.option(
+    "--role",
+    type=click.Choice(["input", "trained", "evaluated"]),
+    help="With --snapshot: of the dataset (the default), or of what a full pipeline trained or evaluated on.",
+)
 @pass_settings
-def artifacts(settings: Settings, run_id: str, out: str | None, snapshot: bool) -> None:
+def artifacts(
+    settings: Settings,
+    run_id: str,
+    out: str | None,
+    snapshot: bool,
+    role: Literal["input", "trained", "evaluated"] | None,
+) -> None:
     """What the run left in its artifacts folder: a list, or with --out the files."""
     from pkgrun.cli import pages, signals
 
     if snapshot and out is None:
         raise click.UsageError("--snapshot needs --out DIR")
+    if role and not snapshot:
+        raise click.UsageError("--role needs --snapshot")
     one = settings.workspace().run(run_id)
     if out is not None:
         signals.heed()
-        pages.exported(one.export_snapshot(out) if snapshot else one.export_artifacts(out), out, settings)
+        pages.exported(
+            one.export_snapshot(out, role=role or "input") if snapshot else one.export_artifacts(out),
+            out,
+            settings,
+        )
         return
     found = one.artifacts()
     if settings.json:

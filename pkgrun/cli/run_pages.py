@@ -13,12 +13,13 @@ import click
 
 from pkgrun.cli import pages, text
 from pkgrun.observe import Event, Log
+from pkgrun.packages import contract
 from pkgrun.runs.results import results
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pkgrun.records import Changes, Confined, Copied, CopyRequest, Data, Facts, RunRecord, Written
+    from pkgrun.records import Changes, Confined, Copied, CopyRequest, Data, Device, Facts, RunRecord, Written
     from pkgrun.records.collecting import Removal
     from pkgrun.runs.reaper import Recovered, Recovery
 
@@ -55,27 +56,42 @@ def document(record: RunRecord, store: str) -> dict[str, Any]:
         "dataset": f"{record.dataset}@{record.number}" if record.number else record.dataset,
         "results": pages.dump(vendor) if vendor else None,
         "error": pages.dump(record.error) if record.error else None,
+        "score": record.facts.score if record.facts else None,
+        "baseline_score": record.facts.baseline_score if record.facts else None,
         "metrics": record.facts.metrics if record.facts else None,
         "record": pages.dump(record),
     }
 
 
-def trained(record: RunRecord, removal: Removal | None = None) -> None:
-    """What a training has made, in a few lines; without rich, whose import would take longer than a short run.
+def done(record: RunRecord, removal: Removal | None = None) -> None:
+    """What a run has made, in a few lines; without rich, whose import would take longer than a short run.
 
-    `removal`: of its version, where the training was done before.
+    `removal`: of its version, where the run was done before.
     """
     facts = record.facts
     took = f" in {_took(facts)}" if facts else ""
-    click.secho(f"{record.package} {record.version}", fg="green", bold=True, nl=False, color=_coloured())
-    click.echo(f"  trained from {record.parent}{took}")
+    number = record.version or record.parent
+    click.secho(f"{record.package} {number}", fg="green", bold=True, nl=False, color=_coloured())
+    click.echo(f"  {_MADE[record.kind]}{f' from {record.parent}' if record.version else ''}{took}")
     if removal:
         click.secho(f"  removed {pages.removal_line(removal)}", fg="red", color=_coloured())
-    for row in _metric_rows(facts):
+    for row in [" ".join(row) for row in _score_row(facts)] + _metric_rows(facts):
         click.echo(f"  {row}")
     if facts and facts.changes:
         click.secho(f"  {_summary(facts.changes)}", dim=True, color=_coloured())
     click.secho(f"  pkgrun run show {record.run[:13]}", dim=True, color=_coloured())
+
+
+_MADE = {"training": "trained", "full": "trained and evaluated,", "evaluation": "evaluated"}
+_FOLDERS = {"training": contract.DATA, "full": contract.DATASET, "evaluation": contract.EVALUATION_DATA}
+
+
+def _score_row(facts: Facts | None) -> list[tuple[str, str]]:
+    if facts is None or facts.score is None:
+        return []
+    before = facts.baseline_score
+    was = f"  (before the training: {text.number(before)})" if before is not None else ""
+    return [("score", f"{text.number(facts.score)}{was}")]
 
 
 def _coloured() -> bool:
@@ -156,7 +172,9 @@ def run(record: RunRecord, log: Iterable[Event], store: str, removal: Removal | 
         _phases(page, record.facts)
         pages.listing(page, "metrics", _metric_rows(record.facts))
         if record.facts.data:
-            _data(page, record.facts.data)
+            _data(page, record.facts.data, "the dataset", _FOLDERS[record.kind])
+        if record.facts.evaluation_data:
+            _data(page, record.facts.evaluation_data, "the evaluation set", contract.DATASET_TEST)
         if record.facts.changes:
             _changes(page, record.facts.changes)
         pages.listing(page, "warnings", [text.plain(warning) for warning in record.facts.warnings])
@@ -233,22 +251,47 @@ def _request_rows(record: RunRecord) -> Iterable[tuple[str, str]]:
 
 
 def _facts_rows(facts: Facts) -> Iterable[tuple[str, str]]:
-    if facts.data:
-        proof = "attested" if facts.data.attested else f"NOT attested: {_doubt(facts.data)}"
-        yield "data", f"{text.line(facts.data.source)}  by {facts.data.mount}, {proof}"
-        yield "", pages.tree(facts.data.tree)
+    yield from _score_row(facts)
+    for what, data in (("data", facts.data), ("evaluation set", facts.evaluation_data)):
+        if data:
+            proof = "attested" if data.attested else f"NOT attested: {_doubt(data)}"
+            yield what, f"{text.line(data.source)}  by {data.mount}, {proof}"
+            yield "", pages.tree(data.tree)
+    for given in facts.passed:
+        proof = "" if given.attested else "  NOT attested"
+        yield (
+            f"given to {text.line(given.call)}",
+            f"{text.line(given.folder)}  {pages.tree(given.tree)}{proof}",
+        )
     if facts.snapshot:
         yield "snapshot", pages.tree(facts.snapshot)
+    if facts.evaluation_snapshot:
+        yield "", pages.tree(facts.evaluation_snapshot)
     if facts.artifacts:
         yield "artifacts", pages.extent(facts.artifacts)
-    if facts.environment:
-        one = facts.environment
-        yield "environment", f"Python {one.python} on {one.platform}, {one.mode}, lock {one.lock.digest[:19]}"
-    if facts.confined:
-        yield "held by", _held_by(facts.confined)
+    yield from _surroundings_rows(facts)
     if facts.usage:
         peak = text.size(facts.usage.peak_memory_bytes)
         yield "used", f"{facts.usage.cpu_seconds:.2f} s of processor time, {peak} of memory at the peak"
+
+
+def _surroundings_rows(facts: Facts) -> Iterable[tuple[str, str]]:
+    """What the package's code ran in."""
+    if facts.environment:
+        one = facts.environment
+        yield "environment", f"Python {one.python} on {one.platform}, {one.mode}, lock {one.lock.digest[:19]}"
+        yield from pages.requirement_rows(one)
+    if facts.devices:
+        yield "shown", ", ".join(_device(device) for device in facts.devices)
+    if facts.confined:
+        yield "held by", _held_by(facts.confined)
+
+
+def _device(device: Device) -> str:
+    about = [text.size(device.memory)] if device.memory is not None else []
+    about += [f"driver {device.driver}"] if device.driver else []
+    named = text.line(device.name or device.id)
+    return f"{named} ({', '.join(about)})" if about else named
 
 
 def _held_by(confined: Confined) -> str:
@@ -288,16 +331,16 @@ def _changes(page: Console, changes: Changes) -> None:
     pages.signed(page, pages.REMOVED, changes.removed)
 
 
-def _data(page: Console, data: Data) -> None:
-    """What became of the dataset meanwhile, and what the package's code did to its own view of it."""
+def _data(page: Console, data: Data, what: str, folder: str) -> None:
+    """What became of a dataset meanwhile, and what the package's code did to its own view of it."""
     if data.unstable.count:
-        page.print("\nthe dataset itself", style="bold", end="")
+        page.print(f"\n{what} itself", style="bold", end="")
         when = "while it was copied" if data.attested else "while the code ran"
         page.print(f"  {text.plural(data.unstable.count, 'file')} changed {when}", style="dim")
         pages.signed(page, pages.CHANGED, data.unstable)
     written = data.written
     if written and (written.changed.count or written.added.count or written.removed.count):
-        page.print("\nwritten into data/", style="bold", end="")
+        page.print(f"\nwritten into {folder}/", style="bold", end="")
         page.print(f"  {_counts(written)}", style="dim")
         pages.signed(page, pages.CHANGED, written.changed)
         pages.signed(page, pages.ADDED, written.added)

@@ -70,14 +70,19 @@ def _label(word: str, code: str) -> str:
 
 
 def show_error(error: PkgrunError, settings: Settings) -> None:
-    """What happened, to which thing, and the way out."""
+    """What happened, to which thing, and the way out; before it what the package's code raised, if nothing kept that."""
+    trace: str | None = getattr(error, "traceback", None)
     if settings.json:
         document: dict[str, Any] = {
             "error": {"kind": error.kind, "message": error.message, "hint": error.hint}
         }
         if error.run_id:
             document["run_id"] = error.run_id
+        if trace:
+            document["error"]["traceback"] = trace
         emit(document)
+    if trace:
+        tell(plain(trace.rstrip()))
     tell(f"{_label('error:', '1;31')} {plain(error.message)}")
     if error.hint:
         tell(f"{_label('hint:', '1;36')} {plain(error.hint)}")

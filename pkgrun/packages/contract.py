@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 TRAIN_FILE = "train.py"
 MAIN_FILE = "main.py"
@@ -92,12 +93,30 @@ FULL_VARIABLES: Mapping[str, str] = MappingProxyType(
 )
 
 
+BASELINE = "baseline"
+"""The evaluation before a training: packages that are not trained yet raise there, or return nothing."""
+
+Role = Literal["trained", "evaluated"]
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call on the `Main` instance; `argument` is the folder, as the package's author knows it, or None."""
+    """One call on the `Main` instance.
+
+    `argument` is the folder, as the package's author knows it, or None; `role` what the call does with what is in it. `label`
+    tells two calls of one method apart. A run goes on when a `tolerant` one fails.
+    """
 
     method: str
     argument: str | None = None
+    role: Role | None = None
+    name: str | None = None
+    tolerant: bool = False
+
+    @property
+    def label(self) -> str:
+        """What the call is named by."""
+        return self.name or self.method
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +124,8 @@ class Pipeline:
     """One kind of run.
 
     `methods` are needed always; `unless_evaluation_set` those that an evaluation set, given apart, replaces.
-    `folders` exist, empty, before `Main()` is constructed, `data` among them is where the dataset goes.
+    `folders` exist, empty, before `Main()` is constructed; `data` among them is where the dataset goes, `evaluation`
+    where an evaluation set does that is given apart, `prepared` where the dataset does if nothing prepares it.
     """
 
     kind: str
@@ -116,6 +136,8 @@ class Pipeline:
     variables: Mapping[str, str]
     makes_version: bool
     unless_evaluation_set: tuple[str, ...] = ()
+    evaluation: str | None = None
+    prepared: str | None = None
 
     def calls(self, method: str) -> bool:
         """Whether the pipeline calls the method: `__init__` always."""
@@ -127,7 +149,7 @@ PIPELINES: Mapping[str, Pipeline] = MappingProxyType(
         TRAINING: Pipeline(
             kind=TRAINING,
             methods=(TRAIN, SAVE),
-            steps=(Step(TRAIN, f"./{DATA}"), Step(SAVE)),
+            steps=(Step(TRAIN, f"./{DATA}", "trained"), Step(SAVE)),
             data=DATA,
             folders=(ARTIFACTS, DATA),
             variables=TRAINING_VARIABLES,
@@ -136,7 +158,7 @@ PIPELINES: Mapping[str, Pipeline] = MappingProxyType(
         EVALUATION: Pipeline(
             kind=EVALUATION,
             methods=(EVALUATE,),
-            steps=(Step(EVALUATE, f"./{EVALUATION_DATA}"),),
+            steps=(Step(EVALUATE, f"./{EVALUATION_DATA}", "evaluated"),),
             data=EVALUATION_DATA,
             folders=(ARTIFACTS, EVALUATION_DATA),
             variables=EVALUATION_VARIABLES,
@@ -148,12 +170,14 @@ PIPELINES: Mapping[str, Pipeline] = MappingProxyType(
             unless_evaluation_set=(PROCESS_DATA,),
             steps=(
                 Step(PROCESS_DATA, f"./{DATASET}"),
-                Step(EVALUATE, f"./{DATASET_TEST}"),
-                Step(TRAIN, f"./{DATASET_TRAINING}"),
+                Step(EVALUATE, f"./{DATASET_TEST}", "evaluated", BASELINE, tolerant=True),
+                Step(TRAIN, f"./{DATASET_TRAINING}", "trained"),
                 Step(SAVE),
-                Step(EVALUATE, f"./{DATASET_TEST}"),
+                Step(EVALUATE, f"./{DATASET_TEST}", "evaluated"),
             ),
             data=DATASET,
+            evaluation=DATASET_TEST,
+            prepared=DATASET_TRAINING,
             folders=(ARTIFACTS, DATASET, DATASET_TRAINING, DATASET_TEST),
             variables=FULL_VARIABLES,
             makes_version=True,
@@ -168,6 +192,12 @@ TRAIN_METHODS = (INIT, TRAIN, EVALUATE, SAVE, PROCESS_DATA)
 MAIN_METHODS = (INIT, PREDICT)
 
 
-def wants_snapshot(variables: Mapping[str, str]) -> bool:
-    """Whether the variables of a training ask to keep a snapshot of its data as an output of the run."""
-    return any(variables.get(name, "").strip().lower() == "true" for name in (SAVE_TRAINING_DATA, SAVE_DATA))
+KEEPING: Mapping[Role, tuple[str, ...]] = MappingProxyType(
+    {"trained": (SAVE_TRAINING_DATA, SAVE_DATA), "evaluated": (SAVE_TEST_DATA, SAVE_DATA)}
+)
+"""The variables that ask to keep a snapshot of what was trained or evaluated on as an output of the run."""
+
+
+def wants_snapshot(role: Role, variables: Mapping[str, str]) -> bool:
+    """Whether the variables of a run ask to keep a snapshot."""
+    return any(variables.get(name, "").strip().lower() == "true" for name in KEEPING[role])

@@ -8,12 +8,13 @@ from __future__ import annotations
 import keyword
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Literal
 
 from pkgrun.errors import PackageInvalid
+from pkgrun.packages import parameters
 from pkgrun.packages.classes import NoClass, Opaque, Outline, outline
 from pkgrun.packages.contract import (
     HIDDEN_FOLDERS,
@@ -31,6 +32,7 @@ from pkgrun.packages.contract import (
 )
 from pkgrun.packages.imports import foreign, imported, relative, trainings
 from pkgrun.packages.modules import Module, Sources, Unreadable
+from pkgrun.packages.parameters import Declared, Parameter
 from pkgrun.packages.signatures import complaint
 
 
@@ -64,6 +66,7 @@ class Report:
     pipelines: tuple[str, ...]
     servable: bool
     requirements: str | None
+    parameters: dict[str, Parameter] = field(default_factory=dict)
 
     @property
     def usable(self) -> bool:
@@ -97,6 +100,7 @@ def check(root: Path, name: str | None = None) -> Report:
     Raises PackageInvalid when `root` is not a readable folder; everything else is a Problem of the Report.
     """
     top = _listing(root)
+    declared = parameters.read(root)
     entries = (
         _entry(root, TRAIN_FILE, TRAIN_METHODS, tuple(PIPELINES)),
         _entry(root, MAIN_FILE, MAIN_METHODS, (SERVING,)),
@@ -105,8 +109,14 @@ def check(root: Path, name: str | None = None) -> Report:
         _name(name, top),
         *(_entry_problems(entry, top) for entry in entries),
         _hidden_folders(top),
+        _declarations(declared),
     )
-    return _report(tuple(found), entries[0], top)
+    return replace(_report(tuple(found), entries[0], top), parameters=declared.parameters)
+
+
+def _declarations(declared: Declared) -> Iterator[Problem]:
+    for reason in declared.problems:
+        yield Problem("error", parameters.FILE, None, reason, tuple(PIPELINES))
 
 
 def _report(problems: tuple[Problem, ...], train: _Entry, top: Mapping[str, bool]) -> Report:

@@ -1,6 +1,6 @@
 """What is asked: the intent that begins an operation, the key that stands for it, the sign that somebody works on it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
@@ -47,7 +47,11 @@ class Heartbeat(Record):
 
 
 class TrainingRequest(Record):
-    """What was asked of a training."""
+    """What was asked of a pipeline: a training, an evaluation, or a full one."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset(
+        {"evaluation_data", "save_test_data", "baseline", "override_requirements", "relax_pins"}
+    )
 
     base: VersionNumber
     tree: Tree
@@ -55,11 +59,20 @@ class TrainingRequest(Record):
     parameters: dict[str, str] = Field(default={})
     secrets: Annotated[tuple[str, ...], Field(description="Names only.")] = ()
     save_training_data: bool = False
+    evaluation_data: Annotated[
+        str | None, Field(description="Of a full pipeline: the evaluation set given apart.")
+    ] = None
+    save_test_data: bool = False
+    baseline: Annotated[bool, Field(description="Evaluate before the training, too.")] = True
     gpu: bool = False
     timeout: float | None = None
     python: str | None = None
     environment: Literal["isolated", "current"] = "isolated"
     upgrade: bool = False
+    override_requirements: Annotated[
+        str | None, Field(description="Requirements, a line each, that replace those of the same names.")
+    ] = None
+    relax_pins: bool = False
     mount: WantedMount = "auto"
     require_stable_data: bool = False
     sandbox: Sandbox = "none"

@@ -1,9 +1,10 @@
 """What has a number: versions of packages, and datasets; with what is told of a version."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
+from pkgrun.records.listing import Listing
 from pkgrun.records.record import FORMAT, Blob, Count, Digest, Name, Record, RunId, Tree, VersionNumber
 
 
@@ -17,14 +18,29 @@ class Git(Record):
     dirty: Annotated[bool, Field(description="Whether the folder differed from the commit.")]
 
 
+class RelaxedPin(Record):
+    """A requirement that did not install as it was pinned, and the version that did."""
+
+    pin: str
+    version: str
+
+
 class Environment(Record):
     """The Python environment that a run used."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"overrides", "relaxed"})
 
     mode: Literal["isolated", "current"]
     python: str
     platform: str
     requirements: Annotated[Digest, Field(description="Of the requirements with their includes.")]
     lock: Annotated[Blob, Field(description="Every package with version and hashes, as pip reads it.")]
+    overrides: Annotated[
+        Digest | None, Field(description="Of the requirements that replaced those of the same names.")
+    ] = None
+    relaxed: Annotated[
+        tuple[RelaxedPin, ...], Field(description="Pins that did not install as they were.")
+    ] = ()
 
 
 class Origin(Record):
@@ -37,16 +53,35 @@ class Origin(Record):
     ancestors: tuple[Digest, ...]
 
 
+class Parameter(Record):
+    """What the package declares of a parameter; a default and choices as the text that its code would read."""
+
+    type: Literal["int", "float", "bool", "str", "choice"]
+    default: str | None = None
+    description: str | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    choices: tuple[str, ...] = ()
+    required: bool = False
+
+
 class Contract(Record):
     """What the package can do, read from its source."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"parameters"})
 
     methods: tuple[str, ...]
     pipelines: tuple[str, ...]
     servable: bool
+    parameters: dict[str, Parameter] = Field(
+        default={}, description="Those that its pkgrun.toml declares; all others are free."
+    )
 
 
 class VersionEntry(Record):
     """A version but for its number: what an outcome decides."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"listing"})
 
     package: Name
     kind: Literal["import", "training", "evaluation", "full", "copy"]
@@ -60,6 +95,7 @@ class VersionEntry(Record):
     environment: Environment | None = None
     git: Git | None = None
     origin: Origin | None = None
+    listing: Listing | None = None
     created: AwareDatetime
 
 
@@ -101,5 +137,11 @@ class DatasetRecord(DatasetEntry):
 class Head(Record):
     """The newest number when the operation began: where the search for a free one starts."""
 
+    LATER: ClassVar[frozenset[str]] = frozenset({"chosen"})
+
     major: Annotated[Count, Field(description="Of a dataset: its number.")]
     minor: Annotated[Count | None, Field(description="Null: what is searched for is a major.")] = None
+    chosen: Annotated[
+        bool,
+        Field(description="The major after this one was asked for: if it is there by then, its next minor."),
+    ] = False

@@ -1,7 +1,7 @@
 """What was found out, and what was decided."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import orjson
 from pydantic import AwareDatetime, Field
@@ -73,6 +73,17 @@ class Data(Record):
     written: Annotated[Written | None, Field(description="What the package's code did there.")] = None
 
 
+class Passed(Record):
+    """What one call was given, where the package's own code had made it out of the dataset."""
+
+    call: Annotated[str, Field(description="As the phase is named.")]
+    role: Literal["trained", "evaluated"]
+    folder: Annotated[str, Field(description="Relative to the work directory.")]
+    tree: Tree
+    attested: Annotated[bool, Field(description="The digest is of the bytes that the call was given.")]
+    kept: Annotated[bool, Field(description="The store holds its content.")] = False
+
+
 class Exit(Record):
     """How the child process ended."""
 
@@ -101,6 +112,16 @@ class Confined(Record):
     ] = None
 
 
+class Device(Record):
+    """An accelerator that the child was shown."""
+
+    vendor: Literal["nvidia", "amd", "apple"]
+    id: Annotated[str, Field(description="The vendor's, else the name of its file.")]
+    name: str | None = None
+    memory: Annotated[Count | None, Field(description="In bytes.")] = None
+    driver: Annotated[str | None, Field(description="Its version.")] = None
+
+
 class Usage(Record):
     """What the child and its descendants took."""
 
@@ -121,11 +142,20 @@ class RunError(Record):
 class Facts(Record):
     """What a run found out, whatever its end."""
 
+    LATER: ClassVar[frozenset[str]] = frozenset(
+        {"evaluation_data", "passed", "evaluation_snapshot", "baseline_score", "devices"}
+    )
+
     started: AwareDatetime
     ended: AwareDatetime
     phases: tuple[PhaseTime, ...] = ()
     data: Data | None = None
-    snapshot: Tree | None = None
+    evaluation_data: Annotated[
+        Data | None, Field(description="Of a full pipeline: the evaluation set that was given apart.")
+    ] = None
+    passed: tuple[Passed, ...] = ()
+    snapshot: Annotated[Tree | None, Field(description="Of `data`, if that was to be kept.")] = None
+    evaluation_snapshot: Annotated[Tree | None, Field(description="Of `evaluation_data`, likewise.")] = None
     artifacts: Tree | None = None
     log: Annotated[Blob | None, Field(description="JSON lines, one event each.")] = None
     environment: Environment | None = None
@@ -133,11 +163,22 @@ class Facts(Record):
     hash_seed: str | None = None
     changes: Changes | None = None
     metrics: dict[str, float] | None = None
-    score: float | None = None
+    score: Annotated[float | None, Field(description="What the last evaluation returned.")] = None
+    baseline_score: Annotated[float | None, Field(description="What the one before the training did.")] = None
     exit: Exit | None = None
     confined: Annotated[Confined | None, Field(description="Null where nothing was asked.")] = None
+    devices: Annotated[
+        tuple[Device, ...], Field(description="The accelerators that it was shown: none but with --gpu.")
+    ] = ()
     usage: Usage | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> tuple[Tree, ...]:
+        """What the store holds because of this run, but for its log and its lock."""
+        passed = (one.tree for one in self.passed if one.kept)
+        found = (self.artifacts, self.snapshot, self.evaluation_snapshot, *passed)
+        return tuple(tree for tree in found if tree is not None)
 
 
 class Share(Record):

@@ -5,7 +5,7 @@ those pydantic would compile each by itself, a fifth of what making the classes 
 """
 
 import re
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import orjson
 from pydantic import (
@@ -51,13 +51,21 @@ VersionNumber = Annotated[
 
 
 class Record(BaseModel):
-    """A frozen value with one canonical form."""
+    """A frozen value with one canonical form.
+
+    A field that comes to a kind of record after some were written is named in `LATER`: while it has its default, the bytes
+    leave it out. So a record says the same, to the byte, in whatever release it is written or put back.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True, allow_inf_nan=False)
 
     def to_bytes(self) -> bytes:
         """Canonical JSON, UTF-8."""
-        return orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+        told = self.model_dump(mode="json")
+        _leave_out(self, told)
+        return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, key: str) -> Self:
@@ -75,6 +83,17 @@ class Record(BaseModel):
                 f"{key} is not a valid {cls.__name__}: {where}: {first['msg']}",
                 hint="the file was changed or damaged; restore it from a copy of the store",
             ) from error
+
+
+def _leave_out(record: Record, told: dict[str, Any]) -> None:
+    """Take what came later, and says nothing, out of what is told."""
+    fields = type(record).model_fields
+    for name in record.LATER:
+        if getattr(record, name) == fields[name].get_default(call_default_factory=True):
+            del told[name]
+    for name, value in record:
+        if isinstance(value, Record):
+            _leave_out(value, told[fields[name].alias or name])
 
 
 class StoreRecord(Record):

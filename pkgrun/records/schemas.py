@@ -7,6 +7,7 @@ from pkgrun.records.intents import Heartbeat, Intent, KeyRecord
 from pkgrun.records.nodes import TreeNode
 from pkgrun.records.numbered import DatasetRecord, VersionRecord
 from pkgrun.records.outcomes import Outcome
+from pkgrun.records.passport import Passport
 from pkgrun.records.record import FORMAT, Record, StoreRecord
 from pkgrun.records.runs import Results, RunRecord
 
@@ -25,8 +26,9 @@ STORED: dict[str, type[Record]] = {
     "sentence": Sentence,
     "underway": Underway,
     "verdict": Verdict,
+    "passport": Passport,
 }
-"""Every kind of record on disk, by the name of its schema."""
+"""Every kind of record on disk, by the name of its schema; a passport lies beside an exported version, in no store."""
 
 
 def schema(name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from pkgrun.errors import UsageError
+from pkgrun.records import Listing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,6 +32,10 @@ _KINDS = {
     "float": _Kind("a number", lambda given: isinstance(given, int | float) and not isinstance(given, bool)),
     "None": _Kind("None", lambda given: given is None),
     "Mapping[str, str]": _Kind("a mapping of texts", lambda given: isinstance(given, Mapping)),
+    "Listing": _Kind("a Listing", lambda given: isinstance(given, Listing)),
+    "Content": _Kind("a path or bytes", lambda given: isinstance(given, str | bytes | os.PathLike)),
+    "Sequence[Content]": _Kind("a list of paths or bytes", lambda given: isinstance(given, list | tuple)),
+    "Role": _Kind("input, trained or evaluated", lambda given: given in ("input", "trained", "evaluated")),
     "Observer": _Kind("a function that takes an event", callable),
 }
 """By how they are written in a signature. A boolean is no number here: whoever gives one has mixed up two arguments."""

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from pkgrun.observe import Event, Notice, Observer, Phase
-from pkgrun.records import Changes, Confined, Data, Environment, Exit, Facts, PhaseTime, Tree, Usage
+from pkgrun.observe import Event, Notice, Observer, Phase, Progress
+from pkgrun.records import (
+    Changes,
+    Confined,
+    Data,
+    Device,
+    Environment,
+    Exit,
+    Facts,
+    Passed,
+    PhaseTime,
+    Tree,
+    Usage,
+)
 
 
 class Course:
@@ -23,15 +36,21 @@ class Course:
         self._phases: list[tuple[str, float]] = []
         self._warnings: list[str] = []
         self.data: Data | None = None
+        self.evaluation_data: Data | None = None
+        self.passed: tuple[Passed, ...] = ()
         self.snapshot: Tree | None = None
+        self.evaluation_snapshot: Tree | None = None
         self.artifacts: Tree | None = None
         self.environment: Environment | None = None
         self.inherited: tuple[str, ...] = ()
         self.hash_seed: str | None = None
         self.changes: Changes | None = None
         self.metrics: dict[str, float] | None = None
+        self.score: float | None = None
+        self.baseline_score: float | None = None
         self.exit: Exit | None = None
         self.confined: Confined | None = None
+        self.devices: tuple[Device, ...] = ()
         self.usage: Usage | None = None
 
     @property
@@ -50,6 +69,17 @@ class Course:
         """Something that the record keeps and a person should know."""
         self._warnings.append(message)
         self.observe(Notice(message, hint))
+
+    def counter(self, label: str, total: int) -> Callable[[int], None]:
+        """What adds up the bytes of a piece of work, from several threads, and tells how far it is."""
+        done = 0
+
+        def count(size: int) -> None:
+            nonlocal done
+            done += size
+            self.observe(Progress(label, done, total, "bytes"))
+
+        return count
 
     def observe(self, event: Event) -> None:
         """Take note of an event, and pass it on."""
@@ -71,15 +101,21 @@ class Course:
                 for (name, at), until in zip(self._phases, [*starts[1:], end], strict=True)
             ),
             data=self.data,
+            evaluation_data=self.evaluation_data,
+            passed=self.passed,
             snapshot=self.snapshot,
+            evaluation_snapshot=self.evaluation_snapshot,
             artifacts=self.artifacts,
             environment=self.environment,
             inherited=self.inherited,
             hash_seed=self.hash_seed,
             changes=self.changes,
             metrics=self.metrics,
+            score=self.score,
+            baseline_score=self.baseline_score,
             exit=self.exit,
             confined=self.confined,
+            devices=self.devices,
             usage=self.usage,
             warnings=tuple(self._warnings),
         )

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Literal
 
 from pkgrun.datasets import overlay as layers
-from pkgrun.datasets.mount import mount
+from pkgrun.datasets.mount import Mounted, mount
 from pkgrun.datasets.sources import Dataset, Source
 from pkgrun.datasets.witness import Testimony, Witness
 from pkgrun.datasets.written import Written, between
-from pkgrun.errors import Bug, DataUnstable, Killed, PkgrunError
+from pkgrun.errors import Bug, DataUnstable, Killed, PkgrunError, UsageError
 from pkgrun.observe import Progress
-from pkgrun.records import Data, FileList, RunError
+from pkgrun.packages import contract
+from pkgrun.records import Data, FileList, RunError, Tree
 from pkgrun.records import Written as WrittenRecord
 from pkgrun.runs.course import Course
-from pkgrun.runs.data import Given
 from pkgrun.runs.order import Order
 from pkgrun.runs.place import Place
+from pkgrun.runs.plan import Plan
 from pkgrun.runs.results import run_error
 from pkgrun.store.files import shown
 from pkgrun.store.local import translate
-from pkgrun.store.objects import Sink
+from pkgrun.store.objects import into
 from pkgrun.store.root import Store
 from pkgrun.store.scan import scan
 from pkgrun.worker import namespaces
 from pkgrun.worker.namespaces import Overlay
 from pkgrun.worker.supervisor import Stop
+
+Given = Literal["input", "evaluated"]
+"""What a dataset is given for."""
 
 
 @contextmanager
@@ -50,56 +55,143 @@ def brought(dataset: Dataset, store: Store, order: Order, course: Course, stop: 
         yield source
 
 
-class MountedData(Given):
-    """A dataset at its place."""
+class Mounting:
+    """Puts the datasets of one run at their places."""
 
     def __init__(
-        self, source: Source, sink: Sink, order: Order, at: Place, course: Course, stop: Stop, python: Path
+        self, store: Store, order: Order, at: Place, course: Course, stop: Stop, python: Path
     ) -> None:
-        self._source, self._order, self._course = source, order, course
-        self._target = os.path.join(at.package, order.plan.pipeline.data)
+        self._store, self._order, self._at = store, order, at
+        self._course, self._stop, self._python = course, stop, python
+
+    @contextmanager
+    def data(self, dataset: Dataset) -> Iterator[MountedData]:
+        """The run's dataset, with the run's own folders in it."""
+        with self._brought(dataset) as source:
+            plan = self._order.plan
+            _check_room(source, plan)
+            mounted = self._mounted(
+                source,
+                os.path.join(self._at.package, plan.data),
+                keeps=self._order.keeps_data,
+                role="evaluated" if self._order.intent.kind == contract.EVALUATION else "input",
+            )
+            for folder in plan.inside:
+                mounted.make(os.path.relpath(folder, plan.data))
+            yield mounted
+
+    @contextmanager
+    def evaluation_set(self, dataset: Dataset, *, beside: MountedData | None) -> Iterator[MountedData]:
+        """An evaluation set that is given apart: laid out in the view of the dataset, if it has its place there."""
+        plan = self._order.plan
+        if plan.evaluation is None:
+            raise Bug(f"the {plan.pipeline.kind} pipeline takes no evaluation set")
+        place, within = os.path.join(self._at.package, plan.evaluation), plan.evaluation in plan.inside
+        if beside is not None and within:
+            place = beside.laid_at(os.path.relpath(plan.evaluation, plan.data))
+        with self._brought(dataset) as source:
+            keeps = self._order.request.save_test_data
+            mounted = self._mounted(source, place, keeps=keeps, role="evaluated", overlay=False)
+            if beside is not None and within:
+                beside.leave_out(os.path.relpath(plan.evaluation, plan.data))
+            yield mounted
+
+    def _brought(self, dataset: Dataset) -> AbstractContextManager[Source]:
+        return brought(dataset, self._store, self._order, self._course, self._stop)
+
+    def _mounted(
+        self, source: Source, target: str, *, keeps: bool, role: Given, overlay: bool = True
+    ) -> MountedData:
+        at, cache = self._at, Path(self._order.cache)
 
         def report(done: int, total: int) -> None:
-            if stop.reason is not None:
+            if self._stop.reason is not None:
                 raise Killed("the run was stopped while its dataset was being mounted")
-            course.observe(Progress("data", done, total, "bytes"))
+            self._course.observe(Progress("data", done, total, "bytes"))
 
-        self._mounted = mount(
+        def no_overlay(folder: str) -> str | None:
+            if not overlay:
+                return "it lies in the view of another dataset"
+            return namespaces.probe(Path(folder), Path(at.scratch), cache=cache, python=self._python)
+
+        to, wanted = into(self._store.objects, keeps=keeps), self._order.request.mount
+        mounted = mount(
             source,
-            self._target,
-            wanted=order.request.mount,
-            no_overlay=lambda folder: namespaces.probe(
-                Path(folder), Path(at.scratch), cache=Path(order.cache), python=python
-            ),
-            sink=sink,
+            target,
+            wanted="auto" if wanted == "overlay" and not overlay else wanted,
+            no_overlay=no_overlay,
+            sink=to,
             report=report,
         )
-        if self._mounted.method == "overlay":
-            self.overlay = _overlay(source, at, self._target)
-        self._witness = self._called(sink, stop) if self._mounted.content is None else None
+        over = _overlay(source, at, target) if mounted.method == "overlay" else None
+        witness = None
+        if mounted.content is None:
+            witness = Witness(
+                source,
+                to,
+                self._order.cache,
+                seen=mounted.source,
+                failed=lambda: self._stop.request("data"),
+                progress=lambda size: data.told(size),
+            )
+        data = MountedData(source, target, mounted, over, witness, self._order, self._course, keeps, role)
+        return data
+
+
+class MountedData:
+    """A dataset at its place. After `attest` there is a `record` of it, and the `snapshot` if one was to be kept."""
+
+    def __init__(
+        self,
+        source: Source,
+        target: str,
+        mounted: Mounted,
+        overlay: Overlay | None,
+        witness: Witness | None,
+        order: Order,
+        course: Course,
+        keeps: bool,
+        role: Given,
+    ) -> None:
+        self.overlay = overlay
+        self.record: Data | None = None
+        self.snapshot: Tree | None = None
+        self._source, self._target, self._mounted, self._witness = source, target, mounted, witness
+        self._order, self._course, self._keeps, self._role = order, course, keeps, role
+        self._made: set[str] = set()
+        self._apart: set[str] = set()
         self._ended = False
         self._hashed = 0
 
-    def _called(self, sink: Sink, stop: Stop) -> Witness:
-        return Witness(
-            self._source,
-            sink,
-            self._order.cache,
-            seen=self._mounted.source,
-            failed=lambda: stop.request("data"),
-            progress=self._told,
-        )
+    def laid_at(self, path: str) -> str:
+        """Where on this machine a path of the view lies."""
+        return os.path.join(self._target if self.overlay is None else self.overlay.upper, path)
 
-    def _told(self, size: int) -> None:
+    def make(self, folder: str) -> None:
+        """Make one of the run's own folders in the view, if there is none."""
+        try:
+            os.makedirs(self.laid_at(folder), exist_ok=True)
+        except OSError as error:
+            raise translate(error, shown(os.path.join(self._source.label, folder))) from error
+        self._made.add(f"{folder}/")
+
+    def leave_out(self, folder: str) -> None:
+        """What lies in a folder of the view is told of elsewhere."""
+        self._apart.add(f"{folder}/")
+
+    def told(self, size: int) -> None:
+        """Some bytes more have been hashed."""
         self._hashed += size
         if self._ended:  # until then the code's own words are what one wants to see
             self._course.observe(Progress("hashing the data", self._hashed, None, "bytes"))
 
     def witness(self) -> None:
+        """Look at the dataset from now on: the code is about to start."""
         if self._witness is not None:
             self._witness.start()
 
     def attest(self, failure: RunError | None) -> RunError | None:
+        """After the code has ended: what the run failed by, if not by the code then perhaps by this."""
         self._ended = True
         try:
             testimony = self._testimony()
@@ -136,10 +228,11 @@ class MountedData(Given):
     def _record(self, testimony: Testimony) -> None:
         unstable = testimony.changed or testimony.content.unstable
         written = self._written()
-        self._course.snapshot = testimony.content.tree if self._order.request.save_training_data else None
-        self._course.data = Data(
+        self.snapshot = testimony.content.tree if self._keeps else None
+        self.record = Data(
             source=self._source.label,
             tree=testimony.content.tree,
+            role=self._role,
             mount=self._mounted.method,
             attested=testimony.attested,
             unstable=_listed(unstable),
@@ -157,15 +250,59 @@ class MountedData(Given):
             )
 
     def _written(self) -> Written:
+        """What the code wrote, but for the run's own folders, if nothing came into them, and what lies there beside it."""
         try:
-            if self.overlay is not None:
-                return layers.written(str(self.overlay.upper), self._source.path)
-            if self._mounted.laid is None or not os.path.isdir(self._target):
-                return Written(removed=("/",))
-            return between(self._mounted.laid, scan(self._target, lenient=True))
+            found = self._found()
         except (OSError, PkgrunError) as error:
             self._course.warn(f"what the code wrote into its data folder is not known: {error}")
             return Written()
+        if not self._made:
+            return found
+        added = [path for path in found.added if path not in self._made and not self._elsewhere(path)]
+        changed = [path for path in found.changed if not self._elsewhere(path)]
+        return Written.of(added, changed, list(found.removed))
+
+    def _elsewhere(self, path: str) -> bool:
+        return any(path.startswith(folder) for folder in self._apart)
+
+    def _found(self) -> Written:
+        if self.overlay is not None:
+            return layers.written(str(self.overlay.upper), self._source.path)
+        if self._mounted.laid is None or not os.path.isdir(self._target):
+            return Written(removed=("/",))
+        return between(self._mounted.laid, scan(self._target, lenient=True))
+
+
+def _check_room(source: Source, plan: Plan) -> None:
+    """Whether the run's own folders have a place in the dataset.
+
+    Raises:
+        UsageError: something else has it.
+    """
+    names = sorted(map(os.path.basename, plan.inside))
+    if not source.folder:
+        if source.name in names:
+            raise UsageError(
+                f"the dataset is a file {source.name}, where the {plan.pipeline.kind} pipeline has a folder",
+                hint="rename it",
+            )
+        return
+    for name in names:
+        path = os.path.join(source.path, name)
+        if os.path.lexists(path) and not (os.path.isdir(path) and not os.path.islink(path)):
+            raise UsageError(
+                f"{source.label} has a file {name}, where the {plan.pipeline.kind} pipeline has a folder",
+                hint="rename it",
+            )
+    if plan.evaluation is None:
+        return
+    name = os.path.basename(plan.evaluation)
+    own = os.path.join(source.path, name)
+    if os.path.isdir(own) and os.listdir(own):
+        raise UsageError(
+            f"{source.label} has a folder {name}/ with files of its own, and an evaluation set is given too",
+            hint="leave one of them out",
+        )
 
 
 def _overlay(source: Source, at: Place, target: str) -> Overlay:

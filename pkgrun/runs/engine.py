@@ -77,17 +77,19 @@ def run(
             raise decided(error, name) from error
 
 
-def _attempt(store: Store, order: Order, at: Place, course: Course, stop: Stop) -> Tree | RunError:
-    """All steps up to the decision; the new version's tree, or why there is none."""
+def _attempt(store: Store, order: Order, at: Place, course: Course, stop: Stop) -> Tree | RunError | None:
+    """All steps up to the decision; the new version's tree if the pipeline makes one, or why the run failed."""
     try:
         steps.stage(store, order, at, course)
         environment = steps.environment(store, order, at, course, stop)
         with data.given(store, order, at, course, stop, environment.python) as given:
             _stopped(stop)
             ended = steps.call(store, order, at, course, environment, given, stop)
-            failure = given.attest(steps.judge(order, at, given, ended))
+            failure = given.attest(steps.judge(order, at, course, given, ended))
         leak = _kept_artifacts(store, order, at, course, failure)
-        return failure or leak or steps.collect_package(store, order, at, course)
+        if failure or leak or not order.plan.pipeline.makes_version:
+            return failure or leak
+        return steps.collect_package(store, order, at, course)
     except Temporary as error:
         return run_error(kept(error, order, at, course), course.phase)
     except PkgrunError as error:
@@ -114,7 +116,7 @@ def _stopped(stop: Stop) -> None:
         raise Killed("the run was stopped before the package's code began")
 
 
-def _outcome(order: Order, result: Tree | RunError, facts: Facts) -> Outcome:
+def _outcome(order: Order, result: Tree | RunError | None, facts: Facts) -> Outcome:
     error = result if isinstance(result, RunError) else None
     outcome = Outcome(
         run=order.intent.run,
@@ -137,9 +139,8 @@ def _masked(outcome: Outcome, mask: Masker) -> Outcome:
         found["error"] |= {name: mask.json(found["error"][name]) for name in ("message", "hint", "traceback")}
     for name in ("metrics", "changes", "warnings"):
         facts[name] = mask.json(facts[name])
-    if facts["data"]:
-        said = ("source", "unstable", "doubt", "written")
-        facts["data"] |= {name: mask.json(facts["data"][name]) for name in said}
+    for one in filter(None, (facts["data"], facts["evaluation_data"])):
+        one |= {name: mask.json(one[name]) for name in ("source", "unstable", "doubt", "written")}
     return Outcome.model_validate(found)
 
 
@@ -150,10 +151,13 @@ def _entry(order: Order, tree: Tree, facts: Facts) -> VersionEntry:
         run=order.intent.run,
         parent=order.base.version,
         tree=tree,
-        description=order.request.description,
+        description=order.base.description
+        if order.request.description is None
+        else order.request.description,
         tags=order.request.tags,
         contract=order.base.contract,
         environment=facts.environment,
         git=order.base.git,
+        listing=order.base.listing.inherited() if order.base.listing else None,
         created=facts.ended,
     )

@@ -18,7 +18,7 @@ from pkgrun.runs import lookup, recover
 from pkgrun.runs.arguments import checked
 from pkgrun.runs.heart import KILL
 from pkgrun.runs.journal import Journal, decode
-from pkgrun.runs.results import results
+from pkgrun.runs.results import Role, kept, results
 from pkgrun.store import numbers, trees
 from pkgrun.store.operations import key
 from pkgrun.store.root import Store
@@ -69,6 +69,16 @@ class RunResult:
     def metrics(self) -> dict[str, float]:
         """What the package wrote to `artifacts/metrics.json`, names joined by dots."""
         return dict(self.record.facts.metrics or {}) if self.record.facts else {}
+
+    @property
+    def score(self) -> float | None:
+        """What the evaluation returned, after the training if there was one; None of what was no finite number."""
+        return self.record.facts.score if self.record.facts else None
+
+    @property
+    def baseline_score(self) -> float | None:
+        """What the evaluation before the training returned."""
+        return self.record.facts.baseline_score if self.record.facts else None
 
 
 class Run:
@@ -168,8 +178,11 @@ class Run:
         return self._export(facts.artifacts if facts else None, out)
 
     @checked
-    def export_snapshot(self, out: str | os.PathLike[str]) -> int:
-        """Write the snapshot of its dataset into a folder, which must be new or empty; how many files they are.
+    def export_snapshot(self, out: str | os.PathLike[str], *, role: Role = "input") -> int:
+        """Write a snapshot of its data into a folder, which must be new or empty; how many files they are.
+
+        Args:
+            role: the dataset as it was put there, or, of a full pipeline, what was `trained` or `evaluated` on.
 
         Raises:
             NotFound: it kept none, or the version that it made was removed, and that with it.
@@ -177,11 +190,14 @@ class Run:
             PermissionDenied, Temporary: it cannot be written.
         """
         facts = self._there().facts
-        if facts is None or facts.snapshot is None:
+        tree = kept(facts, role) if facts else None
+        if tree is None:
+            what = "its data" if role == "input" else f"what it {role} on"
             raise NotFound(
-                f"the run {self.id} kept no snapshot of its data", hint="train with --save-training-data"
+                f"the run {self.id} kept no snapshot of {what}",
+                hint="--save-training-data or --save-test-data keeps one",
             )
-        return self._export(facts.snapshot, out)
+        return self._export(tree, out)
 
     def removal(self) -> Removal | None:
         """That the version which it made was removed, and by whom; None if it was not."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pkgrun.errors import NotFound, PkgrunError, UsageError
-from pkgrun.observe import Notice, Observer
+from pkgrun.observe import Notice, Observer, silent
 from pkgrun.packages import contract
+from pkgrun.packages.git_addresses import is_address, parse
 from pkgrun.records import Actor, Intent, RunRecord, TrainingRequest, VersionRecord, WantedMount
-from pkgrun.runs import engine, idempotency, labels, lookup, recover
+from pkgrun.runs import asked, declared, engine, idempotency, labels, lookup, recover
 from pkgrun.runs.handle import LiveRun, Run
 from pkgrun.runs.here import sign_of_life
 from pkgrun.runs.order import Order
@@ -23,18 +23,16 @@ from pkgrun.store import numbers, operations
 from pkgrun.store.files import shown
 from pkgrun.store.root import Store
 from pkgrun.worker.limits import HOLDS_NOTHING, Limits
-from pkgrun.worker.secrets import LARGEST
-from pkgrun.worker.variables import child_environment, devices
 
 if TYPE_CHECKING:
     from pkgrun.datasets.sources import Dataset
 
-_PARAMETERS_LIMIT = 1 << 18
+Kind = Literal["training", "evaluation", "full"]
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A training as the caller put it; `Workspace.train` says what each part means.
+    """A run of a pipeline as the caller put it; `Workspace.train` says what each part means.
 
     What has a default here came with a later release than the first, and so does every further part: `asked` rests on it.
     """
@@ -44,7 +42,7 @@ class Wish:
     data: str | None
     env: Mapping[str, str]
     secrets: Mapping[str, str] = field(repr=False)
-    save_training_data: bool
+    save_training_data: bool | None
     gpu: bool
     timeout: float | None
     python: str | None
@@ -56,6 +54,12 @@ class Wish:
     require_stable_data: bool
     keep_workdir: bool
     limits: Limits = HOLDS_NOTHING
+    kind: Kind = "training"
+    evaluation_data: str | None = None
+    save_test_data: bool | None = None
+    baseline: bool = True
+    override_requirements: str | None = None
+    relax_pins: bool = False
 
     def asked(self) -> bytes:
         """What two calls with one idempotency key must have in common: all but the secrets' values.
@@ -77,7 +81,7 @@ def _told(given: Wish | Limits) -> dict[str, Any]:
     return {part.name: value for part, value in parts if value != part.default}
 
 
-def train(
+def begin(
     store: Store,
     wish: Wish,
     *,
@@ -87,9 +91,11 @@ def train(
     observer: Observer,
     idempotency_key: str | None,
 ) -> Run:
-    """Begin a training, or find the one that the idempotency key stands for."""
+    """Begin a run of a pipeline, or find the one that the idempotency key stands for."""
     _check(wish)
-    dataset, wish = _dataset(store, wish, cache, observer)
+    dataset, data = _dataset(store, wish.data, cache, observer)
+    evaluation, evaluation_data = _dataset(store, wish.evaluation_data, cache, observer)
+    wish = replace(wish, data=data, evaluation_data=evaluation_data)
     folder = lookup.is_folder(store, wish.package)
     meant = replace(wish, package=_folder(wish.package)) if folder else wish
     run = None
@@ -103,7 +109,17 @@ def train(
     base = _imported(store, wish, by, observer) if folder else _base(store, wish, observer)
     run = run or operations.new_run_id()  # after the import's, so that ids tell the order
     order = _order(
-        store, wish, base, dataset, run=run, by=by, cache=cache, cache_limit=cache_limit, key=idempotency_key
+        store,
+        wish,
+        base,
+        dataset,
+        evaluation,
+        run=run,
+        by=by,
+        cache=cache,
+        cache_limit=cache_limit,
+        key=idempotency_key,
+        observer=observer,
     )
 
     def work(live: LiveRun) -> RunRecord:
@@ -130,60 +146,35 @@ def _check_base(store: Store, order: Order) -> None:
         raise
 
 
-def _dataset(store: Store, wish: Wish, cache: str, observer: Observer) -> tuple[Dataset | None, Wish]:
-    """The dataset that is meant, and the wish with its name in full, the same wherever the caller stands."""
-    if wish.data is None:
-        return None, wish
+def _dataset(
+    store: Store, text: str | None, cache: str, observer: Observer
+) -> tuple[Dataset | None, str | None]:
+    """The dataset that is meant, and its name in full, the same wherever the caller stands."""
+    if text is None:
+        return None, None
     from pkgrun.datasets.sources import Source  # only a dataset needs it
 
-    dataset = lookup.dataset(store, wish.data, observer)
+    dataset = lookup.dataset(store, text, observer)
     if not isinstance(dataset, Source):
-        return dataset, replace(wish, data=dataset.label)
+        return dataset, dataset.label
     lookup.apart(store, dataset, cache)
-    return dataset, replace(wish, data=dataset.path)
+    return dataset, dataset.path
 
 
 def _check(wish: Wish) -> None:
     labels.check(wish.description, wish.tags, wish.secrets)
-    _check_parameters(wish)
-    if wish.timeout is not None and not 0 < wish.timeout < 1e9:
-        raise UsageError(f"a timeout of {wish.timeout:g} s is none", hint="give a number of seconds above 0")
-    if wish.python and not re.fullmatch(r"\d+(\.\d+){0,2}|.*/.*", wish.python):
-        raise UsageError(
-            f"{wish.python!r} is no version of Python", hint="such as 3.12, or an interpreter's path"
-        )
-    if wish.python and (2, 0) <= _series(wish.python) < (3, 8):
-        raise UsageError(f"Python {wish.python} is too old", hint="the package's code needs 3.8 or newer")
-    if wish.environment == "current" and (wish.python or wish.upgrade):
-        raise UsageError(
-            "environment 'current' is the Python at hand: it takes neither another Python nor an upgrade",
-            hint="leave one of them out",
-        )
+    asked.check(
+        env=wish.env,
+        secrets=wish.secrets,
+        timeout=wish.timeout,
+        python=wish.python,
+        environment=wish.environment,
+        upgrade=wish.upgrade,
+        gpu=wish.gpu,
+        replaces=wish.override_requirements is not None or wish.relax_pins,
+    )
     if wish.mount not in get_args(WantedMount):
         raise UsageError(f"{wish.mount!r} is no way to mount", hint=", ".join(get_args(WantedMount)))
-    if wish.gpu and not devices():
-        raise UsageError("a GPU is asked for, and this machine has none", hint="leave --gpu out")
-
-
-def _check_parameters(wish: Wish) -> None:
-    for name, value in wish.env.items():
-        labels.text(name, "a parameter's name")
-        if len(labels.text(value, f"parameter {name}")) > LARGEST:
-            raise UsageError(
-                f"parameter {name} is larger than {LARGEST >> 10} KiB", hint="put it into the dataset"
-            )
-    child_environment(host={}, parameters=wish.env, defaults={}, secrets=wish.secrets, gpu=wish.gpu)
-    if sum(labels.written(word.encode()) for pair in wish.env.items() for word in pair) > _PARAMETERS_LIMIT:
-        raise UsageError(
-            f"the parameters are larger than {_PARAMETERS_LIMIT >> 10} KiB",
-            hint="put large values into the dataset",
-        )
-
-
-def _series(python: str) -> tuple[int, ...]:
-    """The numbers of a version of Python; none of a path."""
-    found = re.fullmatch(r"(\d+)(?:\.(\d+))?(?:\.\d+)?", python)
-    return (int(found[1]), int(found[2] or 99)) if found else ()
 
 
 def _was_folder(wish: Wish, folder: bool) -> bool:
@@ -193,8 +184,10 @@ def _was_folder(wish: Wish, folder: bool) -> bool:
 
 def _folder(path: str) -> str:
     """Which folder is meant, wherever one stands; an idempotency key is for this folder."""
+    if is_address(path):
+        return parse(path).text
     real = os.path.realpath(os.path.expanduser(path)) if path and "\0" not in path else path
-    if "/" not in path and path and "\0" not in path and not os.path.isdir(real):
+    if "/" not in path and path and "\0" not in path and not os.path.exists(real):
         raise NotFound(
             f"there is no package and no folder {path}", hint="`pkgrun package list` shows what there is"
         )
@@ -219,10 +212,20 @@ def _imported(store: Store, wish: Wish, by: Actor, observer: Observer) -> Versio
         raise UsageError("a folder has no version", hint="name the package instead of its folder")
     from pkgrun.runs.importing import bring_in  # only a folder needs it, and its parsers
 
-    imported = bring_in(store, wish.package, name=None, description=None, tags={}, by=by, observer=observer)
+    imported = bring_in(
+        store,
+        wish.package,
+        name=None,
+        description=None,
+        tags={},
+        by=by,
+        observer=observer,
+        accept=lambda report: declared.used(report.parameters, wish.env, wish.secrets, silent),
+    )
     record = imported.record
     said = "imported" if imported.new else "unchanged since it was imported"
-    observer(Notice(f"{shown(wish.package)}: {said} as {record.package} {record.version}"))
+    place = parse(wish.package).text if is_address(wish.package) else shown(wish.package)
+    observer(Notice(f"{place}: {said} as {record.package} {record.version}"))
     return record
 
 
@@ -231,27 +234,38 @@ def _order(
     wish: Wish,
     base: VersionRecord,
     dataset: Dataset | None,
+    evaluation: Dataset | None,
     *,
     run: str,
     by: Actor,
     cache: str,
     cache_limit: int,
     key: str | None,
+    observer: Observer,
 ) -> Order:
-    keeps = wish.save_training_data or contract.wants_snapshot(wish.env)
-    parameters = dict(wish.env)
+    parameters = declared.used(declared.of_version(base.contract), wish.env, wish.secrets, observer)
+    variables = _keeping(wish) | parameters
+    planned = plan(wish.kind, base, variables, evaluation_set=evaluation is not None, baseline=wish.baseline)
+    if planned.data != planned.pipeline.data:
+        observer(Notice(f"the package has no process_data, so the dataset lies at {planned.data} as it is"))
     request = TrainingRequest(
         base=base.version,
         tree=base.tree,
         data=dataset.label if dataset else None,
         parameters=parameters,
         secrets=tuple(sorted(wish.secrets)),
-        save_training_data=keeps,
+        save_training_data=bool(wish.save_training_data)
+        or contract.wants_snapshot("trained", planned.variables),
+        evaluation_data=evaluation.label if evaluation else None,
+        save_test_data=bool(wish.save_test_data) or contract.wants_snapshot("evaluated", planned.variables),
+        baseline=wish.baseline,
         gpu=wish.gpu,
         timeout=wish.timeout,
         python=wish.python,
         environment=wish.environment,
         upgrade=wish.upgrade,
+        override_requirements=wish.override_requirements,
+        relax_pins=wish.relax_pins,
         mount=wish.mount,
         require_stable_data=wish.require_stable_data,
         sandbox=wish.limits.sandbox,
@@ -263,7 +277,7 @@ def _order(
     )
     intent = Intent(
         run=run,
-        kind=contract.TRAINING,
+        kind=wish.kind,
         package=base.package,
         created=datetime.now(UTC),
         by=by,
@@ -277,10 +291,21 @@ def _order(
         request=request,
         base=base,
         dataset=dataset,
-        plan=plan(contract.TRAINING, base, {contract.SAVE_TRAINING_DATA: str(keeps).lower()} | parameters),
+        evaluation=evaluation,
+        plan=planned,
         cache=cache,
         cache_limit=cache_limit,
         secrets=dict(wish.secrets),
         keep_workdir=wish.keep_workdir,
         limits=wish.limits,
     )
+
+
+def _keeping(wish: Wish) -> dict[str, str]:
+    """The variables that say which data is kept, where the caller said so; the package's code can read them."""
+    asked = {
+        contract.SAVE_TRAINING_DATA: wish.save_training_data,
+        contract.SAVE_TEST_DATA: wish.save_test_data,
+    }
+    known = contract.PIPELINES[wish.kind].variables
+    return {name: str(said).lower() for name, said in asked.items() if said is not None and name in known}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pkgrun.errors import InvalidName, NotFound, UsageError
 from pkgrun.identity import NAME_PATTERN, RUN_ID_PATTERN, Version, check_name
 from pkgrun.observe import Notice, Observer, silent
+from pkgrun.packages.git_addresses import is_address
 from pkgrun.records import DatasetRecord, VersionRecord
 from pkgrun.records.collecting import Removal
 from pkgrun.store import numbers, operations, registry, trees
@@ -23,8 +24,10 @@ _DATASET = NAME_PATTERN.rstrip("$") + r"@[1-9][0-9]{0,7}"
 
 
 def is_folder(store: Store, text: str) -> bool:
-    """Whether `text` means a folder: it has no `@`, and no package has that name; `./` forces it."""
+    """Whether `text` means a folder: it has no `@`, and no package has that name; `./` forces it. Or one in a git repository."""
     if re.match(r"(\.{1,2}|~|)/|\.{1,2}$", text):
+        return True
+    if is_address(text):
         return True
     if "@" in text:
         return False

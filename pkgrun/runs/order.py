@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pkgrun.packages import contract
 from pkgrun.records import Intent, TrainingRequest, VersionRecord
 from pkgrun.runs.plan import Plan
 from pkgrun.worker.limits import HOLDS_NOTHING, Limits
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 class Order:
     """What `engine.run` is given.
 
+    `evaluation` is the set that a full pipeline is given apart.
     `cache` is the folder of work directories and environments, and of `cache_limit` bytes of datasets; `grace` the seconds between asking the package's
     code to end and ending it.
     """
@@ -26,6 +28,7 @@ class Order:
     request: TrainingRequest
     base: VersionRecord
     dataset: Dataset | None
+    evaluation: Dataset | None
     plan: Plan
     cache: str
     cache_limit: int
@@ -33,3 +36,10 @@ class Order:
     grace: float = 10.0
     keep_workdir: bool = False
     limits: Limits = HOLDS_NOTHING
+
+    @property
+    def keeps_data(self) -> bool:
+        """Whether a snapshot of the dataset is kept."""
+        if self.intent.kind == contract.EVALUATION:
+            return self.request.save_test_data
+        return self.request.save_training_data

@@ -6,7 +6,6 @@ digest. A run's records come from another store only, and must agree with what t
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
@@ -98,7 +97,7 @@ class Proof:
 
     def _rebuilt(self, key: str, outcome: Outcome) -> bytes | None:
         """A number's record, as it follows from a decision."""
-        last = self._before(key)
+        last = self._before(key, outcome.run)
         previous = self._digest(last) if last else None
         if last and previous is None:
             return None
@@ -110,13 +109,14 @@ class Proof:
         version = Version(int(key.split("/")[2]), number)
         return VersionRecord(**outcome.entry.model_dump(), version=version, previous=previous).to_bytes()
 
-    def _before(self, key: str) -> str | None:
-        majors: dict[str, list[int]] = defaultdict(list)
-        for other in sorted({*self.ledger.there, key}):
-            package, _, major = other.rpartition("/")[0].rpartition("/")
-            if other.startswith("packages/") and int(major) not in majors[package][-1:]:
-                majors[package].append(int(major))
-        return chains.before(key, majors)
+    def _before(self, key: str, run: str) -> str | None:
+        """The key of the record that the one under `key`, which `run` made, names as the one before it."""
+        intent = self._read(key_of(run, "intent.json"), Intent)
+        if intent and (found := VERSION.fullmatch(key)):
+            version = Version(int(found[2]), int(found[3]))
+            if numbers.begins_history(intent.head, version):
+                return None
+        return chains.before(key)
 
     def _digest(self, key: str) -> str | None:
         """Of a record that stands, or was proven."""
@@ -131,11 +131,12 @@ class Proof:
             record = _number(key, data)
         except Damaged:
             return False
-        last = self._before(key)
+        last = self._before(key, record.run)
         if _key_of(record) != key or (last is not None and self._digest(last) not in (None, record.previous)):
             return False
-        following = self.ledger.numbers.get(chains.after(key))
-        witnesses = [following.record.previous == digest_of(data)] if following else []
+        following = (self.ledger.numbers.get(one) for one in chains.following(key))
+        named = (one.record.previous for one in following if one)
+        witnesses = [digest == digest_of(data) for digest in named if digest is not None]
         if entry := next((_entry(one) for one in self.ledger.operations if one.run == record.run), None):
             witnesses.append(not chains.differing(record, entry))
         return bool(witnesses) and all(witnesses)

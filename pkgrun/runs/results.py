@@ -5,7 +5,10 @@ Whoever carries out the decision writes them, and gets the same bytes.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pkgrun.errors import PkgrunError
+from pkgrun.packages import contract
 from pkgrun.records import (
     DatasetRecord,
     Decision,
@@ -19,8 +22,12 @@ from pkgrun.records import (
     RunError,
     RunRecord,
     Status,
+    TrainingRequest,
+    Tree,
     VersionRecord,
 )
+
+Role = Literal["input", "trained", "evaluated"]
 
 STATUS: dict[Decision, Status] = {
     "COMMIT": "successful",
@@ -68,14 +75,13 @@ def results(record: RunRecord, store: str) -> Results | None:
     if record.request is None or record.package is None or not record.final:
         return None
     request, facts = record.request, record.facts or _no_facts(record)
-    kept = facts.snapshot is not None
     return Results(
         parameters=ResultsParameters(
             pipeline=record.kind,
             inputs={
                 "package": record.package,
                 "version": str(request.base),
-                "train_data": request.data,
+                **_data_given(record.kind, request),
                 "gpu": str(request.gpu),
             },
             env=request.parameters,
@@ -84,14 +90,57 @@ def results(record: RunRecord, store: str) -> Results | None:
             execution_time=round((facts.ended - facts.started).total_seconds(), 6),
             start_at=facts.started.timestamp(),
             end_at=facts.ended.timestamp(),
-            outputs={
-                "train_data": f"{store}/runs/{record.run}/data" if kept else None,
-                "artifacts_data": f"{store}/runs/{record.run}/artifacts",
-                "package": record.package,
-                "version": str(record.version) if record.version else None,
-            },
+            outputs=_outputs(record, facts, f"{store}/runs/{record.run}"),
         ),
     )
+
+
+def _data_given(kind: str, request: TrainingRequest) -> dict[str, str | None]:
+    if kind == contract.EVALUATION:
+        return {"evaluation_data": request.data}
+    if kind == contract.FULL:
+        return {"train_data": request.data, "evaluation_data": str(request.evaluation_data)}
+    return {"train_data": request.data}
+
+
+def _outputs(record: RunRecord, facts: Facts, place: str) -> dict[str, str | float | None]:
+    """What came out; locations are logical, `pkgrun run artifacts --out`, with `--snapshot` and `--role`, writes them out."""
+    train_data = f"{place}/data" if kept(facts, "input") else None
+    evaluation_data = f"{place}/evaluation_data" if kept(facts, "evaluated") else None
+    artifacts_data = f"{place}/artifacts"
+    if record.kind == contract.EVALUATION:
+        return {
+            "score": facts.score,
+            "evaluation_data": evaluation_data,
+            "artifacts_data": artifacts_data,
+        }
+    made = {"package": record.package, "version": str(record.version) if record.version else None}
+    if record.kind == contract.FULL:
+        return {
+            "train_data": train_data,
+            "evaluation_data": evaluation_data,
+            "artifacts_data": artifacts_data,
+            "score": facts.score,
+            **made,
+        }
+    return {"train_data": train_data, "artifacts_data": artifacts_data, **made}
+
+
+def kept(facts: Facts, role: Role) -> Tree | None:
+    """What the store keeps of the data of a run: the dataset as it was put there, or what a call was given.
+
+    What was evaluated is what the last evaluation was given.
+    """
+    if role == "input" or (facts.data is not None and facts.data.role == role):
+        return facts.snapshot
+    passed = [one.tree for one in facts.passed if one.role == role and one.kept]
+    if passed:
+        return passed[-1]
+    if role == "evaluated":
+        return facts.evaluation_snapshot
+    phases = {phase.name for phase in facts.phases}
+    as_it_was = contract.TRAIN in phases and contract.PROCESS_DATA not in phases
+    return facts.snapshot if as_it_was else None
 
 
 def _no_facts(record: RunRecord) -> Facts:

@@ -8,34 +8,36 @@ import os
 import platform
 import stat as mode
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pkgrun.errors import Damaged, DataInvalid, NotFound, SecretFound, UsageError, UserCodeFailed
-from pkgrun.observe import Progress
+from pkgrun.errors import DataInvalid, NotFound, SecretFound, UsageError, UserCodeFailed
 from pkgrun.packages import contract
+from pkgrun.packages.contract import Step
 from pkgrun.packages.sources import produced
-from pkgrun.records import Blob, Changes, FileList, RunError, Tree
+from pkgrun.records import Blob, Changes, Device, FileList, RelaxedPin, RunError, Tree
 from pkgrun.records import Environment as EnvironmentRecord
 from pkgrun.records import Exit as ExitRecord
 from pkgrun.records import Usage as UsageRecord
 from pkgrun.records.runs import make_ready
-from pkgrun.runs import confining
+from pkgrun.runs import confining, inherited
 from pkgrun.runs.course import Course
 from pkgrun.runs.data import Given
 from pkgrun.runs.order import Order
 from pkgrun.runs.place import Place
-from pkgrun.runs.verdict import verdict
+from pkgrun.runs.verdict import HINTS, verdict
 from pkgrun.store import intake, trees
 from pkgrun.store.checkout import checkout
 from pkgrun.store.files import shown
 from pkgrun.store.intake import Ingested
 from pkgrun.store.root import Store
 from pkgrun.store.trees import Entry
+from pkgrun.worker import accelerators, requirements, supervisor
 from pkgrun.worker import environment as environments
-from pkgrun.worker import requirements, supervisor
 from pkgrun.worker.environment import Environment
 from pkgrun.worker.limits import confined
+from pkgrun.worker.overrides import Overrides
 from pkgrun.worker.secrets import Masker
 from pkgrun.worker.supervisor import Exit, Job, Stop
 from pkgrun.worker.variables import child_environment
@@ -48,19 +50,25 @@ _METRICS_COUNT = 1000
 def stage(store: Store, order: Order, at: Place, course: Course) -> None:
     """Lay the version out in the work directory, without what the run's own folders hide, and make those."""
     course.enter("stage")
-    counter = _Counter(course, "package", order.base.tree.bytes)
-    checkout(store.objects, order.base.tree.digest, at.package, skip=order.plan.folders, progress=counter.add)
+    count = course.counter("package", order.base.tree.bytes)
+    checkout(store.objects, order.base.tree.digest, at.package, skip=order.plan.folders, progress=count)
     for folder, entry in _hidden(store, order):
         if entry.kind == "file":
             raise UsageError(
-                f"the run's folder {folder!r} is a file of the package",
-                hint=f"name another with {contract.ARTIFACTS_DIRECTORY}",
+                f"the run's folder {folder!r} is a file of the package", hint=_elsewhere(order, folder)
             )
     for folder in order.plan.folders:
-        _make(at.package, folder)
+        _make(at.package, folder, hint=_elsewhere(order, folder))
 
 
-def _make(package: str, folder: str) -> None:
+def _elsewhere(order: Order, folder: str) -> str:
+    """What to do where a folder of the run's cannot be: only that of the artifacts can be named."""
+    if folder == order.plan.artifacts:
+        return f"name another with {contract.ARTIFACTS_DIRECTORY}"
+    return "rename what the package has there"
+
+
+def _make(package: str, folder: str, *, hint: str) -> None:
     """Make one of the run's own folders, where its name says and not where a link of the package leads."""
     path = os.path.join(package, folder)
     above = os.path.realpath(os.path.dirname(path))
@@ -74,7 +82,7 @@ def _make(package: str, folder: str) -> None:
     if astray:
         raise UsageError(
             f"the run's folder {folder!r} cannot be made in the package: {reason}",
-            hint=f"name another with {contract.ARTIFACTS_DIRECTORY}",
+            hint=hint,
         )
 
 
@@ -82,16 +90,27 @@ def environment(store: Store, order: Order, at: Place, course: Course, stop: Sto
     """The Python that the package's code will run in, and its lock, kept beside the version."""
     course.enter("environment")
     wanted = requirements.read(Path(at.package))
+    override, before = Overrides(order.request.override_requirements or ""), None
     if order.request.environment == "current":
         found = environments.current(wanted.digest)
     else:
+        if not order.request.upgrade:
+            before = inherited.lock(
+                store,
+                order.base,
+                wanted=wanted.digest,
+                asked=order.request.python,
+                overrides=override.digest,
+            )
         found = environments.ensure(
             wanted,
             package=Path(at.package),
             cache=Path(order.cache),
-            python=order.request.python or _inherited_python(order),
-            lock=_inherited_lock(store, order, wanted.digest),
+            python=order.request.python or inherited.python(order.base),
+            lock=before,
             upgrade=order.request.upgrade,
+            override=override,
+            relax=order.request.relax_pins,
             observer=course.observe,
             stop=lambda: stop.reason is not None,
         )
@@ -102,36 +121,12 @@ def environment(store: Store, order: Order, at: Place, course: Course, stop: Sto
         platform=platform.system().lower() + "-" + platform.machine(),
         requirements=found.requirements,
         lock=Blob(digest=lock.digest, bytes=lock.bytes),
+        overrides=override.digest,
+        relaxed=tuple(RelaxedPin(pin=pin, version=version) for pin, version in found.relaxed),
     )
+    if found.lock == before:
+        course.environment = inherited.beside(order.base, course.environment)
     return found
-
-
-def _inherited_python(order: Order) -> str | None:
-    """The Python of the version that is retrained, unless it is the one at hand."""
-    before = order.base.environment
-    if before is None or before.mode != "isolated":
-        return None
-    series = ".".join(before.python.split(".")[:2])
-    return None if series == ".".join(platform.python_version_tuple()[:2]) else series
-
-
-def _inherited_lock(store: Store, order: Order, wanted: str) -> str | None:
-    """The lock of the version that is retrained, if it still answers what is required."""
-    before = order.base.environment
-    if before is None or before.mode != "isolated" or before.requirements != wanted:
-        return None
-    if order.request.upgrade or (
-        order.request.python and not _same_python(order.request.python, before.python)
-    ):
-        return None
-    try:
-        return store.objects.read(before.lock.digest).decode()
-    except UnicodeDecodeError as error:
-        raise Damaged(f"the lock {before.lock.digest} of {order.base.version} is no text") from error
-
-
-def _same_python(asked: str, version: str) -> bool:
-    return f"{version}.".startswith(f"{asked}.")
 
 
 def call(
@@ -148,17 +143,14 @@ def call(
         gpu=order.request.gpu,
     )
     course.hash_seed = variables["PYTHONHASHSEED"]
-    if environment.mode == "isolated":
-        # As an activated environment would: `python` and the tools of the requirements are its own.
-        home = environment.python.parent
-        variables["PATH"] = os.pathsep.join([str(home), variables.get("PATH", os.defpath)])
-        variables["VIRTUAL_ENV"] = str(home.parent)
+    if order.request.gpu:
+        course.devices = tuple(Device(**asdict(one)) for one in accelerators.look(variables).shown)
     with confined(order.limits, folders=[Path(path) for path in confining.folders(at)]) as confines:
         course.confined = confining.recorded(confines)
         job = Job(
             python=environment.python,
             workdir=Path(at.package),
-            env=variables,
+            env=environment.activated(variables),
             calls=order.plan.calls,
             timeout=order.request.timeout,
             grace=order.grace,
@@ -166,6 +158,7 @@ def call(
             overlay=given.overlay,
             readonly=(Path(store.backend.url),) if given.overlay and store.backend.capabilities.paths else (),
             confines=confines,
+            look=given.look,
         )
         given.witness()
         ended = supervisor.run(job, observer=course.observe, stop=stop, meanwhile=make_ready)
@@ -176,8 +169,9 @@ def call(
     return ended
 
 
-def judge(order: Order, at: Place, given: Given, ended: Exit) -> RunError | None:
-    """Whether the package's code failed."""
+def judge(order: Order, at: Place, course: Course, given: Given, ended: Exit) -> RunError | None:
+    """Whether the package's code failed, and how good it says to be."""
+    _note_scores(order, at, course, ended)
     return verdict(
         ended,
         workdir=at.package,
@@ -185,7 +179,45 @@ def judge(order: Order, at: Place, given: Given, ended: Exit) -> RunError | None
         dataset=order.dataset is not None,
         overlay=given.overlay is not None,
         limits=order.limits,
+        hints=HINTS | {"raised": _MENDING[order.intent.kind]},
     )
+
+
+_MENDING = {
+    contract.TRAINING: HINTS["raised"],
+    contract.EVALUATION: "train it first if it is not trained yet; else mend the code, then evaluate its folder",
+    contract.FULL: "mend the code, then run its folder: what has changed becomes the next major",
+}
+
+
+def _note_scores(order: Order, at: Place, course: Course, ended: Exit) -> None:
+    course.score = ended.scores.get(contract.EVALUATE)
+    course.baseline_score = ended.scores.get(contract.BASELINE)
+    for label, failure in ended.tolerated.items():
+        first = failure.message.strip().split("\n", 1)[0][:300]
+        said = f"raised {failure.type}" + (f": {first}" if first else "")
+        course.warn(
+            f"the {label} evaluation, before the training, {first if failure.exits else said}",
+            "a package that is not trained yet need not be able to; --no-baseline leaves it out",
+        )
+    for step in order.plan.steps:
+        kind = ended.types.get(step.label)
+        if step.method == contract.EVALUATE and kind is not None and step.label not in ended.scores:
+            course.warn(
+                f"{step.method}() returned no finite number but {_article(kind)}, so there is no {_score_of(step)}",
+                "it has to return one score",
+            )
+
+
+def _score_of(step: Step) -> str:
+    return "score" if step.label == contract.EVALUATE else f"{step.label} score"
+
+
+def _article(kind: str) -> str:
+    """What was returned, by the name of its type."""
+    if kind.startswith("float"):  # numpy's too
+        return "nan or infinity"
+    return "None" if kind == "NoneType" else f"a value of type {kind}"
 
 
 def collect_artifacts(store: Store, order: Order, at: Place, course: Course) -> RunError | None:
@@ -343,14 +375,3 @@ def _as_float(value: float) -> float:
         return float(value)
     except OverflowError:
         return math.inf
-
-
-class _Counter:
-    """Adds up bytes from several threads for the progress of one phase."""
-
-    def __init__(self, course: Course, label: str, total: int) -> None:
-        self._course, self._label, self._total, self._done = course, label, total, 0
-
-    def add(self, size: int) -> None:
-        self._done += size
-        self._course.observe(Progress(self._label, self._done, self._total, "bytes"))

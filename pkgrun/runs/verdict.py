@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Mapping
 
 from pkgrun.errors import Killed, TimedOut, UsageError, UserCodeFailed
 from pkgrun.packages import contract
 from pkgrun.records import Decision, RunError
 from pkgrun.worker.limits import HOLDS_NOTHING, Limits
 from pkgrun.worker.supervisor import Exit
+
+HINTS = {
+    "raised": "mend the code, then train its folder: what has changed becomes the next major",
+    "exited": "train() and save() have to return",
+    "out-of-memory": "use a smaller dataset or batch, or a machine with more memory",
+    "storage-exceeded": "let it remove what it no longer needs, or give it more with --storage",
+    "signalled": "a crash in a compiled library, or somebody's kill",
+}
 
 
 def verdict(
@@ -20,20 +29,28 @@ def verdict(
     dataset: bool,
     overlay: bool = False,
     limits: Limits = HOLDS_NOTHING,
+    file: str = contract.TRAIN_FILE,
+    hints: Mapping[str, str] = HINTS,
 ) -> RunError | None:
-    """Why the run makes no version, or None if it may. `overlay`: that is how the dataset was put there."""
+    """Why the run makes no version, or None if it may.
+
+    Args:
+        overlay: that is how the dataset was put there.
+        file: where `Main` is.
+        hints: what to do, by the reason, where nothing better is known.
+    """
     if ended.reason == "finished":
         return None
     if ended.reason == "timed-out":
         return RunError(
             kind=TimedOut.kind,
-            message=f"{_phase(ended)} did not end within {timeout:g} s",
+            message=f"{_phase(ended, file)} did not end within {timeout:g} s",
             hint="give it more time with --timeout",
             phase=ended.phase,
         )
     if ended.reason == "killed":
         return RunError(
-            kind=Killed.kind, message=f"somebody stopped it, in {_phase(ended)}", phase=ended.phase
+            kind=Killed.kind, message=f"somebody stopped it, in {_phase(ended, file)}", phase=ended.phase
         )
     if _too_small(ended):
         return RunError(
@@ -42,11 +59,13 @@ def verdict(
             hint="give it more with --memory; none of the package's code has run",
             phase=ended.phase,
         )
-    hint = (_seam(ended, workdir) if overlay else None) or _advice(ended, dataset=dataset, limits=limits)
+    hint = (_seam(ended, workdir) if overlay else None) or _advice(
+        ended, dataset=dataset, limits=limits, hints=hints
+    )
     failure = ended.failure
     return RunError(
         kind=UserCodeFailed.kind,
-        message=f"{_phase(ended)} {_what(ended, limits)}",
+        message=f"{_phase(ended, file)} {_what(ended, limits)}",
         hint=hint,
         phase=failure.phase if failure else ended.phase,
         # The work directory is gone when this is read: paths in it are shown as the package's own.
@@ -61,22 +80,24 @@ def _too_small(ended: Exit) -> bool:
     return ended.phase is None if ended.failure is None else 'File "' not in ended.failure.traceback
 
 
-def _advice(ended: Exit, *, dataset: bool, limits: Limits) -> str | None:
+def _advice(ended: Exit, *, dataset: bool, limits: Limits, hints: Mapping[str, str]) -> str | None:
     failure = ended.failure
+    if ended.phase == contract.BASELINE:
+        return "--no-baseline leaves that evaluation out"
     if ended.reason == "out-of-memory" and ended.cause != "system":
         return "use a smaller dataset or batch, or a larger --memory"
     if limits.sandbox == "no-network" and failure and _UNREACHABLE.search(failure.traceback):
         return "the run has no network: --sandbox no-network took it away"
-    if (
-        failure
-        and failure.type == "FileNotFoundError"
-        and not dataset
-        and re.search(r"\bdata/", failure.message)
-    ):
-        return "no dataset was given, so data/ was empty; --data PATH gives one"
+    missing = _LACKING.search(failure.message) if failure and failure.type == "FileNotFoundError" else None
+    if missing and not dataset:
+        return f"no dataset was given, so {missing[1]}/ was empty; --data PATH gives one"
+    if failure and (hidden := _HIDDEN.search(f"{failure.type}: {failure.message}")):
+        return f"the run's own {hidden[1]}/ hides the package's folder of that name: rename that, and what imports it"
     if failure and failure.type == "ModuleNotFoundError":
         return "name what it needs in requirements.txt; with --environment current, install it here"
-    return _HINTS.get(ended.reason)
+    if ended.reason == "exited" and ended.phase in (contract.PROCESS_DATA, contract.EVALUATE):
+        return f"{ended.phase}() has to return"
+    return hints.get(ended.reason)
 
 
 def _seam(ended: Exit, workdir: str) -> str | None:
@@ -112,18 +133,14 @@ def _what(ended: Exit, limits: Limits) -> str:
     return "killed the process that watches over it"
 
 
-_HINTS = {
-    "raised": "mend the code, then train its folder: what has changed becomes the next major",
-    "exited": "train() and save() have to return",
-    "out-of-memory": "use a smaller dataset or batch, or a machine with more memory",
-    "storage-exceeded": "let it remove what it no longer needs, or give it more with --storage",
-    "signalled": "a crash in a compiled library, or somebody's kill",
-}
-
 _UNREACHABLE = re.compile(
     r"\[Errno (-2|-3|101|113)\]|Network is unreachable|Name or service not known|name resolution"
 )
 _FOLDERS = "|".join((contract.DATA, contract.EVALUATION_DATA, contract.DATASET))
+_HIDDEN = re.compile(
+    rf"^(?:ModuleNotFound|Import)Error: (?:No module named '|cannot import name .* from ')({'|'.join(contract.HIDDEN_FOLDERS)})[.']"
+)
+_LACKING = re.compile(rf"\b({_FOLDERS})/")
 _IN_DATA = re.compile(rf"""["'](\./)?({_FOLDERS})["'/]|(^|[\s(=])(\./)?({_FOLDERS})/""")
 _FOREIGN = re.compile(r"\[Errno 75\]|Value too large for defined data type")
 """Its owner or group is nobody in the user's namespace. The path may be missing; what else says so is rare."""
@@ -150,8 +167,13 @@ def _size(count: int | None) -> str:
     return f"{count} bytes"
 
 
-def _phase(ended: Exit) -> str:
-    return {None: "the start of the process", "init": "loading train.py"}.get(ended.phase, f"{ended.phase}()")
+def _phase(ended: Exit, file: str) -> str:
+    names = {
+        None: "the start of the process",
+        "init": f"loading {file}",
+        contract.BASELINE: f"{contract.EVALUATE}(), before the training,",
+    }
+    return names.get(ended.phase, f"{ended.phase}()")
 
 
 def _signal(number: int | None) -> str:

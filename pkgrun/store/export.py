@@ -4,7 +4,7 @@ A new folder appears at once, by a rename. One that was there, empty, stays the 
 where something is mounted or somebody stands in it: the tree is written into a folder in it, and its top entries then
 move up; the folder that they come from goes last, so while it is there all can see that something is missing. What a
 kill leaves is removed by the next export to the same place, if a mark in it says that it is an export's: never what
-only has such a name, nor a copy of what an export left.
+only has such a name, nor a copy of what an export left. Files that belong together are put into a folder likewise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from pkgrun.errors import Conflict, PkgrunError, UsageError
@@ -27,6 +27,7 @@ _BESIDE, _INSIDE = "unfinished", "incomplete"
 _MARK, _TREE = "made-by-pkgrun", "tree"
 """What lies in a folder that an export writes into: who made it, and what is going to be the user's."""
 
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 
 
@@ -70,6 +71,68 @@ def export_tree(
         raise _no_folder(place) from error
     except OSError as error:
         raise translate(error, shown(place)) from error
+
+
+def export_files(folder: str, names: Sequence[str], write: Callable[[str], None]) -> None:
+    """Have files written, and put them into a folder: all of them or none, each whole, none over what is there.
+
+    Args:
+        folder: made if it is not there; what else is in it stays.
+        names: in the order in which they appear there.
+        write: writes them into the folder that it is given.
+
+    Raises:
+        Conflict: one of the names is taken, or the folder is none.
+        UsageError: that is no path.
+        PermissionDenied, Temporary: the system refuses.
+    """
+    if not folder or "\0" in folder:
+        raise UsageError(f"{folder!r} is no path of a folder", hint="name a new folder")
+    try:
+        os.makedirs(folder, exist_ok=True)
+        _check_free(folder, names)
+        _sweep(folder, _BESIDE)
+        with _staged(folder, _BESIDE) as staged:
+            with _said_of(folder, staged):
+                write(staged)
+            _put_all(staged, folder, names)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _no_folder(folder) from error
+    except OSError as error:
+        raise translate(error, shown(folder)) from error
+
+
+def _check_free(folder: str, names: Sequence[str]) -> None:
+    for name in names:
+        if os.path.lexists(place := os.path.normpath(os.path.join(folder, name))):
+            raise Conflict(f"{shown(place)} is there already", hint="name another place, or take it away")
+
+
+def _put_all(staged: str, folder: str, names: Sequence[str]) -> None:
+    there: list[str] = []
+    try:
+        for name in names:
+            _put(os.path.join(staged, name), os.path.join(folder, name))
+            there.append(name)
+    except BaseException:
+        for name in there:
+            with suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+        raise
+
+
+def _put(source: str, place: str) -> None:
+    """Give a file its name: by a link, which takes no other's."""
+    try:
+        os.link(source, place)
+    except FileExistsError as error:
+        raise Conflict(f"{shown(place)} came to be there", hint="name another place") from error
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # Where there are no links, somebody who puts a file there at this very moment loses it.
+        _check_free(os.path.dirname(place), [os.path.basename(place)])
+        os.rename(source, place)
 
 
 @contextmanager

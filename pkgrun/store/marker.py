@@ -136,7 +136,9 @@ def _known_by(backend: Backend) -> str | None:
 
 def _records(backend: Backend) -> Iterator[tuple[str, type[Intent | VersionRecord | DatasetRecord]]]:
     """Where records may lie; the newest run first, for a newer release has written that."""
-    if not {"runs", "packages", "datasets"}.intersection(backend.list("")):  # a server would be asked three times
+    if not {"runs", "packages", "datasets"}.intersection(
+        backend.list("")
+    ):  # a server would be asked three times
         return
     runs = (name for name in backend.list("runs") if re.fullmatch(RUN_ID_PATTERN, name))
     for run in sorted(runs, reverse=True):

@@ -6,6 +6,7 @@ few reads, however many there are. Majors are listed: an imported history may be
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 
@@ -201,6 +202,22 @@ def head(backend: Backend, package: str, major: int | None) -> Head:
     return Head(major=max(majors(backend, package), default=0))
 
 
+def head_within(backend: Backend, package: str, major: int) -> Head:
+    """The same for an import into a major that was asked for: its next minor, or its first if there is no such major."""
+    minor = newest_minor(backend, check_name(package), major)
+    return Head(major=major - 1, chosen=True) if minor is None else Head(major=major, minor=minor)
+
+
+def places(head: Head) -> Iterator[Version]:
+    """The numbers that an operation tries, one after the other, from the head that it saw."""
+    if head.minor is not None:
+        yield from (Version(head.major, minor) for minor in itertools.count(head.minor + 1))
+    elif head.chosen:
+        yield from (Version(head.major + 1, minor) for minor in itertools.count())
+    else:
+        yield from (Version(major, 0) for major in itertools.count(head.major + 1))
+
+
 def take(backend: Backend, entry: VersionEntry, head: Head) -> VersionRecord:
     """Give a decided entry its number, or find the one it has; the same for whoever carries it out.
 
@@ -208,30 +225,32 @@ def take(backend: Backend, entry: VersionEntry, head: Head) -> VersionRecord:
     for a refused write may be our own whose answer was lost. An import whose content another import brought in
     meanwhile is that version, also if that was removed since: whoever carries it out later must come to the same.
     """
-    version = Version(head.major, head.minor + 1) if head.minor is not None else Version(head.major + 1, 0)
-    while True:
-        if exists(backend, entry.package, version):
-            record = read(backend, entry.package, version)
-            if record.run == entry.run or _same_import(record, entry):
-                return record
-            version = _next(version, head)
-            continue
-        record = VersionRecord(
-            **entry.model_dump(), version=version, previous=_previous(backend, entry.package, version)
-        )
-        backend.create(key(entry.package, version), record.to_bytes())
+    for version in places(head):
+        while not exists(backend, entry.package, version):
+            previous = _previous(backend, entry.package, version, head)
+            record = VersionRecord(**entry.model_dump(), version=version, previous=previous)
+            backend.create(key(entry.package, version), record.to_bytes())
+        record = read(backend, entry.package, version)
+        if record.run == entry.run or same_import(record, entry):
+            return record
+    raise AssertionError  # there is always another number
 
 
-def _next(version: Version, head: Head) -> Version:
-    return Version(version.major + 1, 0) if head.minor is None else Version(version.major, version.minor + 1)
-
-
-def _same_import(record: VersionRecord, entry: VersionEntry) -> bool:
+def same_import(record: VersionRecord, entry: VersionEntry) -> bool:
+    """Whether an import that looks for its number finds that this version is it already."""
     return record.kind == entry.kind == "import" and record.tree == entry.tree
 
 
-def _previous(backend: Backend, package: str, version: Version) -> str | None:
+def begins_history(head: Head, version: Version) -> bool:
+    """Whether a version is the first of a major that was asked for. It names no record before it: what lies before
+    may come after it, for majors that were asked for leave gaps, and others fill them."""
+    return head.chosen and version == (head.major + 1, 0)
+
+
+def _previous(backend: Backend, package: str, version: Version, head: Head) -> str | None:
     """The digest of the record before: of the minor before, or of the major before's first."""
+    if begins_history(head, version):
+        return None
     if version.minor:
         before = Version(version.major, version.minor - 1)
     else:
@@ -239,16 +258,33 @@ def _previous(backend: Backend, package: str, version: Version) -> str | None:
         if not earlier:
             return None
         before = Version(earlier[-1], 0)
-    return digest_of(_read(backend, package, before)[1])
+    return digest(backend, package, before)
 
 
-def same_content(backend: Backend, package: str, digest: str) -> VersionRecord | None:
-    """The newest import of exactly this content that was not removed, or None."""
+def digest(backend: Backend, package: str, version: Version) -> str:
+    """The digest of a version's record."""
+    return digest_of(_read(backend, package, version)[1])
+
+
+def same_content(
+    backend: Backend, package: str, digest: str, major: int | None = None
+) -> VersionRecord | None:
+    """The newest import of exactly this content that was not removed, or None.
+
+    Args:
+        major: among all versions of this one, instead of the first of every major.
+    """
+    if major is None:
+        known = [Version(one, 0) for one in majors(backend, package)]
+    else:
+        last = newest_minor(backend, check_name(package), major)
+        known = [] if last is None else [Version(major, minor) for minor in range(last + 1)]
     wanted = digest.encode()
-    for major in reversed(majors(backend, package)):
-        version = Version(major, 0)
+    for version in reversed(known):
         if wanted in backend.read(key(package, version)):
             record = read(backend, package, version)
-            if record.tree.digest == digest and backend.stat(tombstone(package, version)) is None:
+            imported = major is None or record.kind == "import"
+            there = backend.stat(tombstone(package, version)) is None
+            if imported and record.tree.digest == digest and there:
                 return record
     return None

@@ -98,6 +98,11 @@ class Hashing:
         return True
 
 
+def into(objects: Objects, *, keeps: bool) -> Sink:
+    """Where bytes go that are hashed: also into the store, if they are to be kept."""
+    return objects if keeps else Hashing()
+
+
 class Objects:
     """The blobs of one store, for one operation; `apart` gives another its own.
 

@@ -16,6 +16,7 @@ from pkgrun.records import (
     DatasetEntry,
     DatasetRecord,
     Environment,
+    Head,
     Intent,
     Outcome,
     Tree,
@@ -67,19 +68,19 @@ def load(backend: Backend) -> Roots:
     versions = each(lambda key: _version(backend, key), _keys(backend, "packages", numbers.RECORD), run=1)
     datasets = each(lambda key: _dataset(backend, key), _keys(backend, "datasets", registry.RECORD), run=1)
     found = each(lambda run: _run(backend, run), runs, run=1)
-    return arrange(versions, datasets, found, lambda run: operations.intent(backend, run).head.major)
+    return arrange(versions, datasets, found, lambda run: operations.intent(backend, run).head)
 
 
 def arrange(
     versions: list[Numbered],
     datasets: list[Root],
     operations: Iterable[Outcome | Intent | None],
-    head: Callable[[str], int],
+    head: Callable[[str], Head],
 ) -> Roots:
     """What records refer to that were read already; `fsck` has some that cannot be.
 
     Args:
-        head: the major that an import saw as the newest when it began; asked of those few that have no version of their own.
+        head: what an import saw as the newest when it began; asked of those few that have no version of their own.
     """
     given_up = _GivenUp(versions, head)
     roots = Roots(datasets, [], [])
@@ -109,14 +110,10 @@ def _sort(roots: Roots, root: Root, *, removed: bool) -> None:
 class _GivenUp:
     """The versions that were removed, and who made them."""
 
-    def __init__(self, versions: list[Numbered], head: Callable[[str], int]) -> None:
+    def __init__(self, versions: list[Numbered], head: Callable[[str], Head]) -> None:
         self._head = head
         self._makers = {version.record.run: version.removed for version in versions}
-        self._majors = {
-            (version.record.package, version.record.version.major): version
-            for version in versions
-            if version.record.version.minor == 0
-        }
+        self._standing = {(version.record.package, version.record.version): version for version in versions}
 
     def includes(self, outcome: Outcome) -> bool:
         """Whether what a run made was removed; an import may be found to be another one's version."""
@@ -127,11 +124,12 @@ class _GivenUp:
 
     def _removed_as_anothers(self, entry: VersionEntry) -> bool:
         """Whether the version is removed that an import will be found to be (`numbers.take`); not if it gets its own number."""
-        major = self._head(entry.run) + 1
-        while (standing := self._majors.get((entry.package, major))) is not None:
-            if standing.record.kind == "import" and standing.record.tree == entry.tree:
+        for place in numbers.places(self._head(entry.run)):
+            standing = self._standing.get((entry.package, place))
+            if standing is None:
+                return False
+            if numbers.same_import(standing.record, entry):
                 return standing.removed
-            major += 1
         return False
 
 
@@ -192,7 +190,7 @@ def trees_of(outcome: Outcome) -> Iterator[Tree]:
     facts = outcome.facts
     made: VersionEntry | DatasetEntry | None = outcome.entry or outcome.dataset
     if facts:
-        yield from (tree for tree in (facts.artifacts, facts.snapshot) if tree)
+        yield from facts.kept
     if made:
         yield made.tree
     if outcome.copied and outcome.copied.records:

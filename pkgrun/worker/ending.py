@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pkgrun.worker.limits import Limits
@@ -47,6 +47,9 @@ class Exit:
     it because the run's own limit was reached (`cause` limit) or because there was none left around it (system), or
     an exception said so under a limit (exception). storage-exceeded: it wrote more than its limit. timed-out, killed:
     by the deadline, by the `Stop`. lost: the guard was killed, so nobody knows.
+
+    By the labels of calls: `scores`, what was a finite number; `types`, of what type each value was; `tolerated`, the
+    failures of those that may fail.
     """
 
     reason: Reason
@@ -57,6 +60,8 @@ class Exit:
     scores: Mapping[str, float]
     usage: Usage
     cause: Cause | None = None
+    types: Mapping[str, str] = field(default_factory=dict)
+    tolerated: Mapping[str, Failure] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:

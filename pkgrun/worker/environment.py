@@ -7,6 +7,7 @@ folders that it asks for excepted, which happen in a copy).
 On disk, all under the cache folder::
 
     locks/KEY.txt              a resolution: every package with version and hashes
+    locks/KEY.relaxed.json     which pins had to be relaxed for these requirements, and to what
     environments/KEY/          a virtual environment; `ready.json` in it is written last
     environments/KEY.lock      who holds it builds; the others wait
     environments/KEY.work/     what uv works in meanwhile, removed by the same or by the next holder
@@ -21,14 +22,16 @@ import os
 import sys
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pkgrun.errors import EnvironmentFailed, Killed, PermissionDenied, PkgrunError, Temporary
 from pkgrun.observe import Notice, Observer, silent
-from pkgrun.worker import indexes, interpreters, locks
-from pkgrun.worker.requirements import IGNORED, NOTHING, Requirements
+from pkgrun.worker import indexes, interpreters, locks, overrides, pins, relaxing
+from pkgrun.worker.overrides import Overrides
+from pkgrun.worker.requirements import NOTHING, Requirements
+from pkgrun.worker.task import Task, all_lines, asking, blame, explained, options, remove, workplace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -48,7 +51,8 @@ class Environment:
 
     `python` is the interpreter to start, `python_version` such as "3.11.7", `requirements` the digest of what was
     asked, `lock` what it was resolved to (hashes included, no credentials; "" if nothing is required), `key`
-    64 hexadecimal digits, the same for the same environment, `origin` whether this call built it.
+    64 hexadecimal digits, the same for the same environment, `origin` whether this call built it. `relaxed` are the pins
+    that did not install as they are, each with the version that did ("numpy==1.19.5", "1.26.4").
     """
 
     python: Path
@@ -58,6 +62,15 @@ class Environment:
     lock: str
     key: str
     origin: Literal["cached", "built"]
+    relaxed: tuple[tuple[str, str], ...] = ()
+
+    def activated(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """The variables as an activated environment has them: `python` and the tools of the requirements are its own."""
+        if self.mode == "current":
+            return dict(variables)
+        home = self.python.parent
+        path = os.pathsep.join([str(home), variables.get("PATH", os.defpath)])
+        return {**variables, "PATH": path, "VIRTUAL_ENV": str(home.parent)}
 
 
 def current(requirements: str = NOTHING) -> Environment:
@@ -82,6 +95,8 @@ def ensure(
     python: str | None = None,
     lock: str | None = None,
     upgrade: bool = False,
+    override: Overrides = overrides.NONE,
+    relax: bool = False,
     observer: Observer = silent,
     stop: Callable[[], bool] = lambda: False,
     environ: Mapping[str, str] | None = None,
@@ -90,15 +105,17 @@ def ensure(
 
     `package` is the folder that they were read from. `python` is a version, a path, or None for the running one.
     `lock` is an earlier environment's lock, installed as it is; without it the requirements are resolved, once per
-    machine, Python and index settings. `upgrade` resolves anew in either case. `environ` are the variables that
-    say where packages come from (default: this process's). `stop` is asked about twenty times a second while uv
+    machine, Python and index settings. `upgrade` resolves anew in either case. `override` replaces what is required
+    by the same names; `relax` makes ranges of the `==` pins that do not install as they are. `environ` are the variables
+    that say where packages come from (default: this process's). `stop` is asked about twenty times a second while uv
     works or another process is waited for.
 
     Raises `EnvironmentFailed` (cannot be resolved or installed, no such Python), `UsageError` (`python` means
     nothing), `Killed` (`stop` turned true), `Temporary` (full disk, no network), `PermissionDenied` (the cache
     cannot be written). After an error nothing half-built counts as an environment.
     """
-    settings = indexes.configured(os.environ if environ is None else environ, text=_all_lines(requirements))
+    text = all_lines(requirements) + override.text
+    settings = indexes.configured(os.environ if environ is None else environ, text=text)
     cache = cache.absolute()
 
     def announce(message: str) -> None:
@@ -108,9 +125,40 @@ def ensure(
         found = interpreters.find(
             python, cache=cache, variables=settings.variables, stop=stop, announce=announce
         )
-        task = _Task(requirements, package, cache, found, settings, announce, stop)
-        resolved = lock if lock is not None and not upgrade else _resolution(task, upgrade=upgrade)
+        task = Task(requirements, override, package, cache, found, settings, announce, stop)
+        lock = None if upgrade else lock
+        return _relaxed(task, lock, upgrade=upgrade) if relax else _made(task, lock, upgrade=upgrade)
+
+
+def _made(task: Task, lock: str | None, *, upgrade: bool) -> Environment:
+    """The environment of a lock, or of a new one; an error tells which requirement is at fault, and the ways out."""
+    resolved = lock
+    try:
+        if resolved is None:
+            resolved = _resolution(task, upgrade=upgrade)
         return _environment(task, resolved)
+    except EnvironmentFailed as failed:
+        with asking(task) as wheels:
+            raise explained(task, failed, blame(task, failed, resolved, wheels), wheels) from failed
+
+
+def _relaxed(task: Task, lock: str | None, *, upgrade: bool) -> Environment:
+    """As `_made`; where that fails at a pin, again with that one relaxed, until it succeeds or no pin is left."""
+    memory = task.cache / _LOCKS / f"{_resolution_key(task)}.relaxed.json"
+    if lock is None and not upgrade:
+        task = replace(task, relaxed=relaxing.loaded(_text(memory)))
+    while True:
+        resolved = lock
+        try:
+            if resolved is None:
+                resolved = _resolution(task, upgrade=upgrade)
+            made = _environment(task, resolved)
+        except EnvironmentFailed as failed:
+            task, lock = _looser(task, failed, resolved), None
+            continue
+        if task.relaxed and not upgrade:
+            _write(memory, relaxing.dumped(task.relaxed))
+        return replace(made, relaxed=relaxing.outcome(task.relaxed, made.lock))
 
 
 def unfinished(cache: Path) -> Iterator[Path]:
@@ -131,34 +179,32 @@ def lock_of(place: Path) -> Path:
     return place.with_suffix(".lock")
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    requirements: Requirements
-    package: Path
-    cache: Path
-    interpreter: interpreters.Interpreter
-    indexes: indexes.Indexes
-    announce: Callable[[str], None]
-    stop: Callable[[], bool]
+def _looser(task: Task, failed: EnvironmentFailed, lock: str | None) -> Task:
+    """The task with one more pin relaxed.
 
-    @property
-    def source(self) -> str:
-        return self.requirements.file or "the requirements"
-
-    def uv(self, *arguments: str | Path, folder: Path, doing: str, hint: str) -> str:
-        from pkgrun.worker import installer
-
-        return installer.run(
-            arguments, folder=folder, variables=self.indexes.variables, doing=doing, hint=hint, stop=self.stop
-        )
+    Raises:
+        EnvironmentFailed: that is no way out of what failed.
+    """
+    with asking(task) as wheels:
+        found = blame(task, failed, lock, wheels)
+        conflict = bool(task.relaxed) and lock is None
+        pin = relaxing.candidate(failed.message, found, task.direct, conflict=conflict)
+        new = pin and relaxing.loosened(pin, found, wheels, task.interpreter.version)
+        if not new:
+            raise explained(task, failed, found, wheels, relax=True, stuck=pin) from failed
+    task.announce(f"{new.pin} does not install on Python {task.interpreter.version}: relaxed to {new.range}")
+    return replace(task, relaxed=(*task.relaxed, new))
 
 
-def _resolution(task: _Task, *, upgrade: bool) -> str:
+def _resolution_key(task: Task) -> str:
+    return _hashed("lock", *_described(task.interpreter), task.indexes.identity, *task.identity)
+
+
+def _resolution(task: Task, *, upgrade: bool) -> str:
     """The lock of the task's requirements: the one this machine resolved before, or a new one."""
-    if not locks.required(_all_lines(task.requirements)):
+    if not locks.required(all_lines(task.requirements)):
         return ""
-    key = _hashed("lock", *_described(task.interpreter), task.indexes.identity, task.requirements.digest)
-    file = task.cache / _LOCKS / f"{key}.txt"
+    file = task.cache / _LOCKS / f"{_resolution_key(task)}.txt"
     if not upgrade and (known := _text(file)) is not None:
         return known
     with _alone(lock_of(file), task):
@@ -169,29 +215,34 @@ def _resolution(task: _Task, *, upgrade: bool) -> str:
         return resolved
 
 
-def _resolved(task: _Task, work: Path, *, upgrade: bool) -> str:
-    asked, fixed = task.requirements.text, task.requirements.constraints
+def _resolved(task: Task, work: Path, *, upgrade: bool) -> str:
+    asked, fixed, replaced = task.text, task.constraints, task.override.text
     task.announce(f"resolving {_counted(len(locks.required(asked)), 'requirement')} with uv")
-    with _workplace(work, task) as folder:
+    with workplace(work, task) as folder:
         (folder / "pkgrun-requirements.txt").write_text(asked, "utf-8")
         (folder / "pkgrun-constraints.txt").write_text(fixed, "utf-8")
-        constraints = ["--constraints", "pkgrun-constraints.txt"] if fixed else []
-        offline = task.indexes.variables.get("UV_OFFLINE", "").lower() in {"1", "true"}
-        refresh = ["--refresh"] if upgrade and not offline else []
-        return task.uv(
-            *("pip", "compile", "pkgrun-requirements.txt", *constraints, *refresh, *task.indexes.arguments),
+        (folder / "pkgrun-overrides.txt").write_text(replaced, "utf-8")
+        beside = ["--constraints", "pkgrun-constraints.txt"] if fixed else []
+        beside += ["--overrides", "pkgrun-overrides.txt"] if replaced else []
+        refresh = ["--refresh"] if upgrade and not task.offline else []
+        resolved = task.uv(
+            *("pip", "compile", "pkgrun-requirements.txt", *beside, *refresh, *task.indexes.arguments),
             *("--generate-hashes", "--no-header", "--no-annotate", "--python", task.interpreter.path),
             folder=folder,
             doing=f"{task.source} cannot be resolved for Python {task.interpreter.version}",
-            hint=f"change {task.source}, or choose another Python: --python X",
+            hint=f"change {task.source}, replace what it asks for: --override-requirements FILE, or choose another Python: --python X",
         )
+    found = {one.name for one in pins.of(locks.required(resolved))}
+    if idle := sorted(task.override.names - found):
+        task.announce(f"overridden, but required by nothing: {', '.join(idle)}")
+    return resolved
 
 
-def _environment(task: _Task, lock: str) -> Environment:
+def _environment(task: Task, lock: str) -> Environment:
     # Only a lock that names local paths is not the whole truth: their content is in the requirements' digest.
     content = task.requirements.digest if task.requirements.local else ""
-    options = "".join(_options(task))
-    key = _hashed("environment", *_described(task.interpreter), task.indexes.identity, lock, options, content)
+    told = options(task)
+    key = _hashed("environment", *_described(task.interpreter), task.indexes.identity, lock, told, content)
     folder = task.cache / _ENVIRONMENTS / key
     origin: Literal["cached", "built"] = "cached"
     if not _is_ready(folder):
@@ -203,26 +254,27 @@ def _environment(task: _Task, lock: str) -> Environment:
     return Environment(folder / "bin/python", version, "isolated", digest, lock, key, origin)
 
 
-def _build(task: _Task, folder: Path, lock: str) -> None:
+def _build(task: Task, folder: Path, lock: str) -> None:
     """Make the environment in its final place, as the paths in it are absolute; `ready.json` makes it count."""
     began = time.monotonic()
     packages = locks.required(lock)
     task.announce(f"building the environment: {_counted(len(packages), 'package')}")
-    _remove(folder)
+    remove(folder)
     try:
-        with _workplace(folder.with_suffix(_WORK), task) as work:
+        with workplace(folder.with_suffix(_WORK), task) as work:
             _make(task, folder, work)
             if packages:
+                _say_what_is_built(task, packages)
                 _install(task, folder, work, lock)
         ready = {"format": FORMAT, "key": folder.name, "packages": len(packages), "pid": os.getpid()}
         ready |= {"python": task.interpreter.version, "seconds": round(time.monotonic() - began, 3)}
         _write(folder / _READY, json.dumps(ready, indent=1, sort_keys=True) + "\n")
     except BaseException:
-        _remove(folder)
+        remove(folder)
         raise
 
 
-def _make(task: _Task, folder: Path, work: Path) -> None:
+def _make(task: Task, folder: Path, work: Path) -> None:
     python = task.interpreter
     task.uv(
         *(
@@ -241,7 +293,19 @@ def _make(task: _Task, folder: Path, work: Path) -> None:
     )
 
 
-def _install(task: _Task, folder: Path, work: Path, lock: str) -> None:
+def _say_what_is_built(task: Task, packages: list[str]) -> None:
+    """Building may take minutes, which else nobody would know the reason of."""
+    from pkgrun.worker.wheels import Unknown
+
+    with asking(task) as wheels, suppress(Unknown):
+        if not isinstance(wheels, str):
+            version = task.interpreter.version
+            if lacking := wheels.lacking(pins.of(packages), version):
+                names = ", ".join(one.shown for one in lacking)
+                task.announce(f"no wheel for Python {version}, so it is built, which may take long: {names}")
+
+
+def _install(task: Task, folder: Path, work: Path, lock: str) -> None:
     """Install what the lock names and nothing else; whatever has a hash in it is held to that hash."""
     packages = locks.required(lock)
     unhashed = [line for line in packages if "--hash=" not in line]
@@ -251,7 +315,7 @@ def _install(task: _Task, folder: Path, work: Path, lock: str) -> None:
             f"{len(unhashed)} of {_counted(len(packages), 'package')} cannot be held to a hash: {names}"
         )
     # Options come first: a lock says which files, they say where those are.
-    text = "".join(_options(task)) + locks.with_credentials(lock, _all_lines(task.requirements))
+    text = options(task) + locks.with_credentials(lock, all_lines(task.requirements))
     (work / "pkgrun-lock.txt").write_text(text, "utf-8")
     task.uv(
         *("pip", "install", "--no-deps", "--compile-bytecode", "--python", folder / "bin/python"),
@@ -263,29 +327,7 @@ def _install(task: _Task, folder: Path, work: Path, lock: str) -> None:
 
 
 @contextmanager
-def _workplace(work: Path, task: _Task) -> Iterator[Path]:
-    """A folder for uv, holding copies of the package's local requirements at their relative paths."""
-    from shutil import copy2, copytree, ignore_patterns
-
-    _remove(work)
-    try:
-        work.mkdir(parents=True, mode=0o700)
-        for path in task.requirements.local:
-            origin, copy = task.package / path, work / path
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            if origin.is_dir():
-                copytree(origin, copy, symlinks=True, ignore=ignore_patterns(*IGNORED), dirs_exist_ok=True)
-            else:
-                copy2(origin, copy)
-        # uv takes the settings of the nearest project; without this, one above the cache folder would count.
-        (work / "uv.toml").write_text("", "utf-8")
-        yield work
-    finally:
-        _remove(work)
-
-
-@contextmanager
-def _alone(path: Path, task: _Task) -> Iterator[None]:
+def _alone(path: Path, task: Task) -> Iterator[None]:
     """Hold the lock file `path`; whoever comes second waits here, stoppable."""
     from filelock import FileLock, Timeout
 
@@ -330,13 +372,6 @@ def _is_ready(folder: Path) -> bool:
     return (folder / _READY).is_file() and (folder / "bin/python").exists()
 
 
-def _remove(folder: Path) -> None:
-    from shutil import rmtree
-
-    if folder.exists():
-        rmtree(folder)
-
-
 def _text(file: Path) -> str | None:
     try:
         return file.read_text("utf-8")
@@ -349,14 +384,6 @@ def _write(file: Path, text: str) -> None:
     temporary = file.with_name(f"{file.name}.new")
     temporary.write_text(text, "utf-8")
     temporary.replace(file)
-
-
-def _options(task: _Task) -> list[str]:
-    return [f"{line}\n" for line in _all_lines(task.requirements).splitlines() if line.startswith("-")]
-
-
-def _all_lines(requirements: Requirements) -> str:
-    return requirements.text + requirements.constraints
 
 
 def _described(python: interpreters.Interpreter) -> tuple[str, ...]:

@@ -187,7 +187,7 @@ def _asked_of_uv(
     search = ("python", "find", asked, "--system", "--no-project", "--no-python-downloads")
     code, output = uv(*search)
     tried = ""
-    if code != 0 and _may_download(variables):
+    if code != 0 and may_download(variables):
         announce(f"Python {asked} is not on this machine: asking uv to download it")
         code, output = uv("python", "install", asked)
         tried = "" if code == 0 else f" and cannot be downloaded:\n{output}"
@@ -199,7 +199,8 @@ def _asked_of_uv(
     raise EnvironmentFailed(f"Python {asked} is not on this machine{tried}", hint=hint)
 
 
-def _may_download(variables: Mapping[str, str]) -> bool:
+def may_download(variables: Mapping[str, str]) -> bool:
+    """Whether uv fetches a Python that is not here."""
     said = variables.get("UV_PYTHON_DOWNLOADS", "automatic").lower()
     return said not in ("never", "manual", "false", "0") and not variables.get("UV_OFFLINE")
 

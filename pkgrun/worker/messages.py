@@ -47,10 +47,25 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """The worker waits: what the call of that label will be given may be looked at now."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerated:
+    """A call failed that may."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class Returned:
-    """All calls have returned; by method, what was a finite number (the last one, of several calls)."""
+    """All calls have returned, or were tolerated; by label, what was a finite number, and of what type each value was."""
 
     scores: Mapping[str, float]
+    types: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +95,7 @@ class Exited:
     survivors: bool
 
 
-Message = Refused | PhaseBegan | Failure | Returned | Ended | Started | Exited
+Message = Refused | PhaseBegan | Look | Tolerated | Failure | Returned | Ended | Started | Exited
 
 
 class Messages:
@@ -126,7 +141,10 @@ def _failure(content: Mapping[str, Any]) -> Failure:
 
 
 def _returned(content: Mapping[str, Any]) -> Returned:
-    return Returned({_text(name): _number(value) for name, value in dict(content["scores"]).items()})
+    return Returned(
+        scores={_text(name): _number(value) for name, value in dict(content["scores"]).items()},
+        types={_text(name): _text(value) for name, value in dict(content["types"]).items()},
+    )
 
 
 def _exited(content: Mapping[str, Any]) -> Exited:
@@ -143,6 +161,8 @@ def _exited(content: Mapping[str, Any]) -> Exited:
 _READERS: Mapping[str, Callable[[Mapping[str, Any]], Message]] = {
     "refused": lambda content: Refused(_text(content["what"]), _text(content["reason"])),
     "phase": lambda content: PhaseBegan(_text(content["name"])),
+    "look": lambda content: Look(_text(content["name"])),
+    "tolerated": lambda content: Tolerated(_failure(content)),
     "failure": _failure,
     "result": _returned,
     "ended": lambda _: Ended(),

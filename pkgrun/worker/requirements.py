@@ -19,7 +19,8 @@ from pkgrun.errors import PackageInvalid
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FILES = ("train_requirements.txt", "requirements.txt")
+SERVING = ("requirements.txt",)
+FILES = ("train_requirements.txt", *SERVING)  # of a pipeline, the first one that is there
 NOTHING = "sha256:" + hashlib.sha256(b"").hexdigest()
 IGNORED = frozenset({".git", "__pycache__"})
 
@@ -52,14 +53,17 @@ class Requirements:
     local: tuple[Path, ...] = ()
 
 
-def read(package: Path) -> Requirements:
+def read(package: Path, *, serving: bool = False) -> Requirements:
     """Read `train_requirements.txt` or else `requirements.txt` of the package folder `package`.
+
+    `serving` reads `requirements.txt` only: what `main.py` needs, whatever a training needs beside it.
 
     Raises `PackageInvalid` that names file and line: an include that is missing, circular or outside the
     package, a local path that is missing or outside, a file that is no text.
     """
     root = package.resolve()
-    name = next((name for name in FILES if os.path.lexists(root / name)), None)
+    files = SERVING if serving else FILES
+    name = next((name for name in files if os.path.lexists(root / name)), None)
     reader = _Reader(root)
     if name is not None:
         reader.include(root / name, constraint=False, where=name)

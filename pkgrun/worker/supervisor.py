@@ -26,6 +26,7 @@ from pkgrun.observe import Notice, Observer, Phase, silent
 from pkgrun.worker import remains
 from pkgrun.worker.child import protocol
 from pkgrun.worker.ending import Asked, Cause, Exit, Reason, Usage, ended
+from pkgrun.worker.exchange import Exchange
 from pkgrun.worker.limits import Confines
 from pkgrun.worker.log import Reader
 from pkgrun.worker.messages import (
@@ -38,12 +39,15 @@ from pkgrun.worker.messages import (
     Refused,
     Returned,
     Started,
+    Tolerated,
 )
+from pkgrun.worker.messages import Look as Looked
 from pkgrun.worker.namespaces import Overlay, spelt
 from pkgrun.worker.secrets import Masker
 
 if TYPE_CHECKING:
     from pkgrun.worker.storage import Watch
+    from pkgrun.worker.window import Look, Window
 
 __all__ = ["Call", "Exit", "Failure", "Job", "Reason", "Stop", "Usage", "run"]
 
@@ -55,23 +59,42 @@ TERMINATE = protocol.encode({"event": "terminate"})
 _BUSY = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
+def _nothing_to_see(name: str, overlay: Path | None, over: Callable[[], bool]) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A method of the package's class, and its arguments."""
+    """A method of the package's class, and its arguments.
+
+    `label` tells two calls of one method apart; without it the method's name does. A run goes on when a `tolerant` call
+    raises. What a call is given can be `looked_at` before it is made. By an `exchange` its argument comes in files, and
+    so does the text that it returns.
+    """
 
     method: str
     arguments: tuple[str, ...] = ()
+    label: str = ""
+    tolerant: bool = False
+    looked_at: bool = False
+    exchange: Exchange | None = None
+
+    @property
+    def name(self) -> str:
+        """What the call is known by."""
+        return self.label or self.method
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What to run.
 
-    `env` is the child's whole environment. `timeout` in seconds from the start; None: no deadline. `grace` is how
-    many seconds the worker has between SIGTERM and SIGKILL, and to end after its code has raised. `log_limit` in
-    bytes, for each of stdout and stderr. `overlay` is what the code sees at its target, and only there; it can write
-    neither to the overlay's lower folder nor to those in `readonly`, so nothing it needs to write may lie in them.
-    `confines` is what holds it otherwise.
+    `env` is the child's whole environment. `timeout` in seconds from the start, less what looks take; None: no
+    deadline. `grace` is how many seconds the worker has between SIGTERM and SIGKILL, and to end after its code has
+    raised. `log_limit` in bytes, for each of stdout and stderr. `overlay` is what the code sees at its target, and
+    only there; it can write neither to the overlay's lower folder nor to those in `readonly`, so nothing it needs to
+    write may lie in them. `confines` is what holds it otherwise. `look` is called, in a thread, while the worker
+    waits before a call that is to be looked at; what it raises ends the run.
     """
 
     python: Path
@@ -86,6 +109,7 @@ class Job:
     overlay: Overlay | None = None
     readonly: tuple[Path, ...] = ()
     confines: Confines = field(default_factory=Confines)
+    look: Look = _nothing_to_see
 
 
 class Stop:
@@ -150,11 +174,14 @@ class _Attempt:
         self._stop = stop
         self._heard = Messages()
         self._answers = Messages()
-        self._phases = ["init", *(call.method for call in job.calls)]
+        self._phases = ["init", *(call.name for call in job.calls)]
         self._phase: str | None = None
         self._refused: Refused | None = None
         self._failure: Failure | None = None
         self._returned: Returned | None = None
+        self._tolerated: dict[str, Failure] = {}
+        self._window: Window | None = None
+        self._blind: Stop | None = None
         self._ended = False
         self._started: Started | None = None
         self._exited: Exited | None = None
@@ -179,17 +206,30 @@ class _Attempt:
         self._control, theirs = socket.socketpair()
         self._events, events = os.pipe()
         os.set_blocking(self._events, False)
+        given = [theirs.fileno(), events]
+        if any(call.looked_at for call in self._job.calls):
+            from pkgrun.worker.window import Window
+
+            self._blind = Stop()
+            self._window = Window(
+                self._job.look, overlay=self._job.overlay is not None, failed=self._blind.request
+            )
+            given.append(self._window.theirs)
         try:
-            self._process = _started(self._job, theirs.fileno(), events)
+            self._process = _started(self._job, *given)
         except BaseException:
             self._control.close()
             os.close(self._events)
+            if self._window is not None:
+                self._window.close()
             if self._watch is not None:
                 self._watch.finish()
             raise
         finally:
             theirs.close()
             os.close(events)
+            if self._window is not None:
+                self._window.given()
         self._send(protocol.encode(self._init()))
         assert self._process.stdout is not None  # noqa: S101  # for the type checker
         assert self._process.stderr is not None  # noqa: S101
@@ -200,7 +240,17 @@ class _Attempt:
         )
 
     def _init(self) -> dict[str, object]:
-        calls = [{"method": call.method, "arguments": call.arguments} for call in self._job.calls]
+        calls = [
+            {
+                "method": call.method,
+                "arguments": call.arguments,
+                "label": call.name,
+                "tolerant": call.tolerant,
+                "looked_at": call.looked_at,
+                "exchange": call.exchange and call.exchange.spelt(),
+            }
+            for call in self._job.calls
+        ]
         return {
             "event": "init",
             "version": protocol.VERSION,
@@ -231,8 +281,12 @@ class _Attempt:
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._events, select.POLLIN)
-        wishes: dict[Asked, Stop | None] = {"killed": self._stop, "storage-exceeded": self._full}
-        heard = [(wish, why) for why, wish in wishes.items() if wish is not None]
+        wishes: list[tuple[Stop | None, Asked]] = [
+            (self._stop, "killed"),
+            (self._blind, "killed"),
+            (self._full, "storage-exceeded"),
+        ]
+        heard = [(wish, why) for wish, why in wishes if wish is not None]
         for wish, _ in heard:
             poll.register(wish, select.POLLIN)
         while True:
@@ -251,13 +305,19 @@ class _Attempt:
 
     def _patience(self) -> float | None:
         """Milliseconds until something is due."""
-        due = [at for at in (self._deadline, self._kill_at, self._belt_at) if at is not None]
+        due = [at for at in (self._timeout_at(), self._kill_at, self._belt_at) if at is not None]
         return max(0.0, min(due) - time.monotonic()) * 1000 + 1 if due else None
+
+    def _timeout_at(self) -> float | None:
+        """The deadline; while somebody looks, the code cannot hurry."""
+        if self._deadline is None or self._window is None:
+            return self._deadline
+        return self._deadline + self._window.seconds
 
     def _press(self) -> bool:
         """Does what is due. False once even the guard had to be killed."""
-        now = time.monotonic()
-        if self._deadline is not None and now >= self._deadline:
+        now, timeout_at = time.monotonic(), self._timeout_at()
+        if timeout_at is not None and now >= timeout_at:
             self._ask("timed-out")
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_at, self._belt_at = None, now + BELT_SECONDS
@@ -299,17 +359,28 @@ class _Attempt:
         if isinstance(message, PhaseBegan) and message.name in self._phases:
             self._phase = message.name
             self._observer(Phase(message.name, time.time()))
+        elif isinstance(message, Looked) and self._window is not None and message.name in self._phases:
+            self._window.look(message.name)
+        elif isinstance(message, Tolerated) and self._may_fail(message.failure.phase):
+            self._tolerated[message.failure.phase] = self._masked(message.failure)
         elif isinstance(message, Refused) and self._phase is None:  # user code cannot say it: it is a phase
             self._refused = message
         elif isinstance(message, Failure) and self._failure is None and self._returned is None:
             self._failure = self._masked(message)
             self._end_by(self._job.grace)  # a thread of the package must not keep a failed run alive
         elif isinstance(message, Returned) and self._failure is None:
-            self._returned = Returned({n: v for n, v in message.scores.items() if n in self._phases})
+            mask = self._job.mask.text
+            self._returned = Returned(
+                scores={name: score for name, score in message.scores.items() if name in self._phases},
+                types={name: mask(kind) for name, kind in message.types.items() if name in self._phases},
+            )
         elif isinstance(message, Ended):
             self._ended = True
         else:
             self._heard.ignored += 1
+
+    def _may_fail(self, name: str) -> bool:
+        return name == self._phase and any(call.tolerant for call in self._job.calls if call.name == name)
 
     def _masked(self, failure: Failure) -> Failure:
         mask = self._job.mask.text
@@ -342,6 +413,8 @@ class _Attempt:
 
     def clean_up(self) -> None:
         """Leaves no process, thread or descriptor, also when `follow` was cut short."""
+        if self._window is not None:
+            self._window.close()
         if self._exited is None:
             self._sweep()
         self._control.close()
@@ -377,6 +450,8 @@ class _Attempt:
         for reader in self._readers:
             if reader.error is not None:
                 raise reader.error
+        if self._window is not None and self._window.error is not None:
+            raise self._window.error
         if self._started is None and self._asked is None:
             raise EnvironmentFailed(
                 f"{self._job.python} does not run pkgrun's worker (exit code {self._process.returncode})",
@@ -394,6 +469,8 @@ class _Attempt:
             failure=self._failure,
             phase=self._phase,
             scores=self._returned.scores if self._returned else {},
+            types=self._returned.types if self._returned else {},
+            tolerated=self._tolerated,
             usage=Usage(
                 wall_seconds=time.monotonic() - self._begin,
                 cpu_seconds=end.cpu_seconds if end else 0.0,
@@ -444,16 +521,16 @@ def _refusal(refused: Refused, job: Job) -> PkgrunError:
     return Temporary(f"the data cannot be mounted: {reason}", hint="--mount copy needs no mounts")
 
 
-def _started(job: Job, control: int, events: int) -> subprocess.Popen[bytes]:
+def _started(job: Job, *given: int) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
-            [str(job.python), "-u", "-s", str(CHILD), str(control), str(events)],
+            [str(job.python), "-u", "-s", str(CHILD), *map(str, given)],
             cwd=job.workdir,
             env=dict(job.env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=(control, events),
+            pass_fds=given,
             start_new_session=True,
             bufsize=0,
         )

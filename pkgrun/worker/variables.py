@@ -5,13 +5,12 @@ It owns the allow-list. It never changes this process's own environment.
 
 from __future__ import annotations
 
-import platform
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from pkgrun.errors import PermissionDenied, UsageError
+from pkgrun.worker.accelerators import HIDDEN
 from pkgrun.worker.secrets import Masker
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -38,7 +37,6 @@ PASSED_PREFIXES_GPU = (
     "PYTORCH_CUDA_",
     "PYTORCH_MPS_",
 )
-HIDDEN_DEVICES = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "", "ROCR_VISIBLE_DEVICES": ""}
 
 
 def child_environment(
@@ -54,7 +52,7 @@ def child_environment(
     variable, holds a secret's value, or has a secret's name.
     """
     _check_parameters(parameters, secrets)
-    devices = {} if gpu else HIDDEN_DEVICES
+    devices = {} if gpu else HIDDEN
     given = {"PYTHONHASHSEED": "0", **devices, **defaults, **parameters, **secrets}
     _check_seed(given["PYTHONHASHSEED"])
     passed = {name: value for name, value in host.items() if _passes(name, gpu=gpu) and name not in given}
@@ -87,14 +85,6 @@ def _check_seed(seed: str) -> None:
             "parameter PYTHONHASHSEED is no seed that Python takes",
             hint=f"a whole number from 0 to {_LARGEST_SEED}, or random",
         )
-
-
-def devices(folder: Path = Path("/dev")) -> tuple[str, ...]:
-    """The accelerators of this machine, by the name of their device file; `mps` on Apple's own processors."""
-    found = [path.name for path in folder.glob("nvidia[0-9]*")] + [path.name for path in folder.glob("kfd")]
-    if sys.platform == "darwin" and platform.machine() == "arm64":
-        found.append("mps")
-    return tuple(sorted(found))
 
 
 def read_env_file(path: Path) -> dict[str, str]:

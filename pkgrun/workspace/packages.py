@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pkgrun import __version__
 from pkgrun.errors import NotFound
 from pkgrun.identity import Version
 from pkgrun.observe import Observer, silent
-from pkgrun.records import VersionRecord
+from pkgrun.records import Listing, VersionRecord
 from pkgrun.records.collecting import Removal
 from pkgrun.runs import lookup
 from pkgrun.runs.arguments import checked
@@ -20,6 +20,7 @@ from pkgrun.store.root import Store
 from pkgrun.store.trees import Entry
 
 if TYPE_CHECKING:
+    from pkgrun.runs.exporting import Exported
     from pkgrun.runs.importing import Imported
     from pkgrun.runs.removing import Removed
 
@@ -32,27 +33,40 @@ class Packages:
     @checked
     def add(
         self,
-        folder: str | os.PathLike[str],
+        package: str | os.PathLike[str],
         *,
         name: str | None = None,
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
+        listing: Listing | None = None,
+        metadata: str | os.PathLike[str] | None = None,
+        major: int | None = None,
         observer: Observer = silent,
     ) -> Imported:
-        """Import a package folder as the next major, unless the package has a version of that content already.
+        """Import a package as the next major, unless it has a version of that content already.
+
+        Args:
+            package: a folder, a zip that holds one, or `git+URL@REVISION#subdirectory=PATH`.
+            listing: what else is said of it, by the fields of AI Center's form.
+            metadata: of a zip that was exported, the file beside it that ends in `_metadata.json`: the name and the
+                texts that it had, and its major, where it gets the next minor (or 0, if there is no such major here).
+            major: another one than that.
 
         Raises:
-            PackageInvalid: it can neither run a pipeline nor serve.
-            InvalidName, NotFound, PermissionDenied, Temporary: as their names say; the message names the thing.
+            PackageInvalid: it can neither run a pipeline nor serve, or the zip or its metadata is not sound.
+            InvalidName, NotFound, UsageError, PermissionDenied, Temporary: as their names say; the message names the thing.
         """
         from pkgrun.runs.importing import bring_in
 
         return bring_in(
             self._store,
-            os.fspath(folder),
+            os.fspath(package),
             name=name,
             description=description,
             tags=tags or {},
+            listing=listing,
+            metadata=os.fspath(metadata) if metadata is not None else None,
+            major=major,
             by=actor(__version__),
             observer=observer,
         )
@@ -120,16 +134,27 @@ class Packages:
         yield from sorted(trees.walk(self._store.objects, self.version(name).tree.digest))
 
     @checked
-    def export(self, name: str, out: str | os.PathLike[str]) -> int:
-        """Write the files of a version into a folder, which must be new or empty; how many they are.
+    def export(
+        self,
+        name: str,
+        out: str | os.PathLike[str],
+        *,
+        form: Literal["folder", "zip", "aicenter"] = "folder",
+        observer: Observer = silent,
+    ) -> Exported:
+        """Write a version where there is nothing yet.
+
+        Args:
+            out: a new or empty folder for its files; of `zip` the file; of `aicenter` a folder, which gets the zip, the
+                vendor's metadata, and where the version is from.
 
         Raises:
             NotFound: there is no such version.
-            Conflict: the folder holds something.
+            Conflict: something is there already.
+            PackageInvalid: it holds what a zip may not hold, such as a link.
+            UsageError: that is no such place.
             PermissionDenied, Temporary: it cannot be written.
         """
-        from pkgrun.store.export import export_tree
+        from pkgrun.runs.exporting import export
 
-        tree = self.version(name).tree
-        export_tree(self._store.objects, tree.digest, os.fspath(out))
-        return tree.files
+        return export(self._store, self.version(name), os.fspath(out), form=form, observer=observer)

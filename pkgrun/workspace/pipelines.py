@@ -1,26 +1,23 @@
-"""The library's face for starting pipelines. Composition only; the work is done below."""
+"""The library's face for starting pipelines, and for trying what they made. Composition only; the work is done below."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Unpack
 
-from pkgrun import __version__
 from pkgrun.observe import Observer, silent
 from pkgrun.runs.arguments import checked
-from pkgrun.runs.here import actor
-from pkgrun.settings import cache_folder, cache_limit
-from pkgrun.store.root import Store
+from pkgrun.settings import cache_folder
+from pkgrun.workspace.wishes import Options, Wishes
 
 if TYPE_CHECKING:
     from pkgrun.runs.handle import Run
+    from pkgrun.runs.predicting import Content, Prediction
 
 
-class Pipelines:
-    """Runs are started."""
-
-    _store: Store
+class Pipelines(Wishes):
+    """Runs are started, and what they made is tried."""
 
     @checked
     def train(
@@ -37,6 +34,8 @@ class Pipelines:
         python: str | None = None,
         environment: Literal["isolated", "current"] = "isolated",
         upgrade: bool = False,
+        override_requirements: str | os.PathLike[str] | None = None,
+        relax_pins: bool = False,
         mount: Literal["auto", "overlay", "reflink", "copy"] = "auto",
         require_stable_data: bool = False,
         sandbox: Literal["none", "process", "no-network"] = "none",
@@ -64,6 +63,10 @@ class Pipelines:
             python: the version of Python for its environment, such as "3.12", or an interpreter's path.
             environment: an environment of its own, made from its requirements, or the Python at hand.
             upgrade: resolve the requirements anew instead of re-using the parent's lock.
+            override_requirements: a file of requirements that replace those of the same names, whoever asks for them; a
+                retraining of the result keeps them.
+            relax_pins: let `==` pins that do not install as they are go up to below their next major version (0.x: below
+                1, else below 2); the record says which became what.
             mount: how the dataset is put there; `auto` takes the first way that works.
             require_stable_data: fail if the dataset changed while the code ran on it.
             sandbox: `process` gives the code a home and a temporary folder of its own and no core dumps; `no-network`
@@ -80,33 +83,155 @@ class Pipelines:
         Raises:
             UsageError, NotFound, PackageInvalid, Conflict, PermissionDenied: before anything was begun.
         """
-        from pkgrun.runs import confining, launch
-
-        wish = launch.Wish(
-            package=os.fspath(package),
-            version=version,
-            data=os.fspath(data) if data is not None else None,
-            env=dict(env or {}),
-            secrets=dict(secrets or {}),
+        return self._begin(
+            "training",
+            package=package,
+            data=data,
             save_training_data=save_training_data,
+            version=version,
+            env=env,
+            secrets=secrets,
             gpu=gpu,
             timeout=timeout,
             python=python,
             environment=environment,
             upgrade=upgrade,
+            override_requirements=override_requirements,
+            relax_pins=relax_pins,
             mount=mount,
             require_stable_data=require_stable_data,
+            sandbox=sandbox,
+            memory=memory,
+            cpus=cpus,
+            storage=storage,
             description=description,
-            tags=dict(tags or {}),
+            tags=tags,
+            idempotency_key=idempotency_key,
+            keep_workdir=keep_workdir,
+            observer=observer,
+        )
+
+    @checked
+    def evaluate(
+        self,
+        package: str | os.PathLike[str],
+        *,
+        data: str | os.PathLike[str] | None = None,
+        save_test_data: bool | None = None,
+        **options: Unpack[Options],
+    ) -> Run:
+        """Start an evaluation and return at once; it makes a score and artifacts, and no version.
+
+        Args:
+            package: as in `train`.
+            data: what appears at `evaluation_data/`.
+            save_test_data: keep a snapshot of it.
+            options: as in `train`.
+
+        Raises:
+            UsageError, NotFound, PackageInvalid, Conflict, PermissionDenied: before anything was begun.
+        """
+        return self._begin("evaluation", package=package, data=data, save_test_data=save_test_data, **options)
+
+    @checked
+    def full(
+        self,
+        package: str | os.PathLike[str],
+        *,
+        data: str | os.PathLike[str] | None = None,
+        evaluation_data: str | os.PathLike[str] | None = None,
+        baseline: bool = True,
+        save_training_data: bool | None = None,
+        save_test_data: bool | None = None,
+        **options: Unpack[Options],
+    ) -> Run:
+        """Start a full pipeline and return at once: process the data, evaluate, train, save, evaluate again.
+
+        Args:
+            package: as in `train`.
+            data: what appears at `dataset/`; `process_data` splits it into `training/` and `test/`. Where a package
+                has no such method, it appears at `dataset/training/`.
+            evaluation_data: what appears at `dataset/test/`.
+            baseline: evaluate before the training, too; that this fails is no failure of the run.
+            save_training_data: keep snapshots of the dataset and of what was trained on; by default they are kept.
+            save_test_data: keep snapshots of the evaluation set and of what was evaluated; by default they are kept.
+            options: as in `train`.
+
+        Raises:
+            UsageError, NotFound, PackageInvalid, Conflict, PermissionDenied: before anything was begun.
+        """
+        return self._begin(
+            "full",
+            package=package,
+            data=data,
+            evaluation_data=evaluation_data,
+            baseline=baseline,
+            save_training_data=save_training_data,
+            save_test_data=save_test_data,
+            **options,
+        )
+
+    @checked
+    def predict(
+        self,
+        package: str,
+        *,
+        version: str | None = None,
+        text: str | None = None,
+        file: Content | None = None,
+        files: Sequence[Content] | None = None,
+        env: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        gpu: bool = False,
+        timeout: float | None = None,
+        python: str | None = None,
+        environment: Literal["isolated", "current"] = "isolated",
+        upgrade: bool = False,
+        override_requirements: str | os.PathLike[str] | None = None,
+        relax_pins: bool = False,
+        sandbox: Literal["none", "process", "no-network"] = "none",
+        memory: int | str | None = None,
+        cpus: float | None = None,
+        storage: int | str | None = None,
+        keep_workdir: bool = False,
+        observer: Observer = silent,
+    ) -> Prediction:
+        """Have a version's own `main.py` answer, and wait for it. Nothing is kept: no run, nothing in the store.
+
+        It runs in an environment of the version's `requirements.txt`, on a copy of the version that is gone afterwards. One
+        of `text`, `file` and `files` is given; the rest is as in `train`.
+
+        Args:
+            package: `name`, `name@major` or `name@major.minor`.
+            version: the version, if `package` is a bare name; else its newest.
+            text: what the code is given as a `str`, such as JSON.
+            file: what it is given as `bytes`: a path, or the bytes themselves.
+            files: what it is given as a list of `bytes`, in this order.
+
+        Raises:
+            UsageError, NotFound, PackageInvalid, PermissionDenied: before anything was begun.
+            UserCodeFailed: the code raised (`traceback`), ended, or returned no string.
+            TimedOut: it took longer than `timeout`.
+        """
+        from pkgrun.runs import confining, predicting
+        from pkgrun.worker.overrides import NONE, read
+
+        wish = predicting.Wish(
+            package=package,
+            version=version,
+            text=text,
+            file=file,
+            files=files,
+            env=dict(env or {}),
+            secrets=dict(secrets or {}),
+            gpu=gpu,
+            timeout=timeout,
+            python=python,
+            environment=environment,
+            upgrade=upgrade,
+            override=read(override_requirements) if override_requirements is not None else NONE,
+            relax_pins=relax_pins,
             keep_workdir=keep_workdir,
             limits=confining.wanted(sandbox, memory, cpus, storage),
         )
-        return launch.train(
-            self._store,
-            wish,
-            by=actor(__version__),
-            cache=cache_folder(),
-            cache_limit=cache_limit(),
-            observer=observer,
-            idempotency_key=idempotency_key,
-        )
+        return predicting.predict(self._store, wish, cache=cache_folder(), observer=observer)

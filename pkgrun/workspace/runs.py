@@ -13,6 +13,7 @@ from pkgrun.store import operations
 from pkgrun.store.root import Store
 
 if TYPE_CHECKING:
+    from pkgrun.runs.comparison import Comparison
     from pkgrun.runs.handle import Run
     from pkgrun.runs.reaper import Recovery
 
@@ -45,6 +46,21 @@ class Runs:
         """
         records = (recover.settle(self._store, run) for run in operations.runs(self._store.backend))
         yield from islice((record for record in records if everything or record.kind in _PIPELINES), limit)
+
+    @checked
+    def compare(self, *names: str) -> Comparison:
+        """Versions and runs, side by side: scores, metrics, parameters, data, environments, files.
+
+        Args:
+            names: `name@major.minor` (or less of it) or a run's id, or the beginning of one; of any packages.
+
+        Raises:
+            UsageError: fewer than two are named.
+            NotFound, InvalidName: one is not there, or no name.
+        """
+        from pkgrun.runs.comparing import compare
+
+        return compare(self._store, names)
 
     @checked
     def recover(self, *, silent_for: float = recover.SILENT) -> Recovery:

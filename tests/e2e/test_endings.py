@@ -111,7 +111,7 @@ def test_a_run_without_a_snapshot_says_so(lab: Lab) -> None:
 def test_a_version_comes_out_whole(lab: Lab) -> None:
     lab.workspace().train(lab.package("p", files={"lib/a.txt": "a"})).wait(60)
     out = lab.folder / "out"
-    count = lab.workspace().export("p@1.1", out)
+    count = lab.workspace().export("p@1.1", out).files
     assert count == sum(file.is_file() for file in out.rglob("*"))
     assert (out / "lib" / "a.txt").read_text() == "a"
     with pytest.raises(Conflict, match="is not empty"):

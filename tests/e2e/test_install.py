@@ -18,6 +18,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 import pkgrun
+from pkgrun.records import RunRecord
 from pkgrun.records.schemas import schema
 
 from .lab import EXAMPLES, ROOT, Lab
@@ -109,7 +110,8 @@ def test_diagnosis_with_scikit_learn_really_installed(installed: Installed) -> N
 
     jsonschema.validate(record, schema("run"))
     assert document["results"] == json.loads(stored(lab, document, "_results.json").read_text())
-    assert record == json.loads(stored(lab, document, "run.json").read_text())
+    kept = stored(lab, document, "run.json").read_bytes()
+    assert record == RunRecord.from_bytes(kept, key="run.json").model_dump(mode="json")
     assert facts["data"] == {
         "source": str(data),
         "tree": {
@@ -230,6 +232,11 @@ def test_routing_gets_better_with_each_batch(installed: Installed) -> None:
 
     assert accuracy == sorted(set(accuracy))
     assert accuracy == pytest.approx([0.558, 0.692, 0.833], abs=0.03)
+
+    answer = installed("predict", "routing@1.3", "--text", '{"text": "eigenvalues of a large sparse matrix"}')
+    assert json.loads(answer["prediction"])["topic"] == "sparse"
+    rows = installed("compare", "routing@1.1", "routing@1.2", "routing@1.3")["rows"]
+    assert next(row["best"] for row in rows if row["name"] == "held_out_accuracy.after") == [2]
 
 
 def wheel_of(folder: Path, version: str) -> None:

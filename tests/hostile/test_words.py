@@ -31,7 +31,7 @@ MEANT = {
 """What some commands may take as the path that it is."""
 
 
-PATHS = {("store", "copy"), ("dataset", "export")}
+PATHS = {("store", "copy"), ("dataset", "export"), ("package", "export")}
 """Commands whose last argument is a folder to be made, wherever the caller likes."""
 
 

@@ -85,7 +85,7 @@ class TestNames:
         ],
     )
     def test_wants_snapshot(self, variables: dict[str, str], wanted: bool) -> None:
-        assert wants_snapshot(variables) is wanted
+        assert wants_snapshot("trained", variables) is wanted
 
 
 class TestFiles:

@@ -66,7 +66,7 @@ Wrong = Callable[[pkgrun.Workspace, Any], object]
     [
         (lambda ws, odd: pkgrun.open(odd), "store"),
         (lambda ws, odd: pkgrun.open(ws.url, create=odd), "create"),
-        (lambda ws, odd: ws.add(odd), "folder"),
+        (lambda ws, odd: ws.add(odd), "package"),
         (lambda ws, odd: ws.remove("p@1.0", force=odd), "force"),
         (lambda ws, odd: ws.remove("p@1.0", reason=odd), "reason"),
         (lambda ws, odd: ws.recover(silent_for=odd), "silent_for"),

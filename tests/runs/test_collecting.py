@@ -35,4 +35,4 @@ def test_a_content_that_was_removed_and_is_decided_again_is_needed(store: Store,
     assert done.deleted == 0
     workspace.recover()
     assert [str(version.version) for version in workspace.versions("p")] == ["1.0", "2.0"]
-    assert workspace.export("p@2.0", tmp_path / "out") > 0
+    assert workspace.export("p@2.0", tmp_path / "out").files > 0

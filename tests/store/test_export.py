@@ -14,7 +14,7 @@ import pytest
 
 import pkgrun
 from pkgrun.errors import Conflict, Damaged, UsageError
-from pkgrun.store.export import export_tree
+from pkgrun.store.export import export_files, export_tree
 from pkgrun.store.intake import ingest
 from pkgrun.store.root import Store, open_store
 from tests import folders
@@ -30,7 +30,7 @@ CONTENT: Folder = {
 
 STOPS = """
 import sys, time
-from pkgrun.store.export import export_tree
+from pkgrun.store.export import export_files, export_tree
 from pkgrun.store.root import open_store
 
 def stop(size):
@@ -253,3 +253,46 @@ def test_what_is_no_place_for_a_folder(store: Store, digest: str, home: Path) ->
 def test_nothing_at_all_is_an_empty_folder(store: Store, home: Path) -> None:
     export_tree(store.objects, None, str(home / "out"))
     assert os.listdir(home / "out") == []
+
+
+def test_files_appear_all_or_none_and_over_nothing(home: Path) -> None:
+    def write(folder: str) -> None:
+        for name in "ab":
+            Path(folder, name).write_text(name)
+
+    export_files(str(home / "new" / "out"), ["a", "b"], write)
+    assert sorted(path.name for path in (home / "new" / "out").iterdir()) == ["a", "b"]
+    (home / "new" / "out" / "a").unlink()
+    with pytest.raises(Conflict, match="out/b is there already"):
+        export_files(str(home / "new" / "out"), ["a", "b"], write)
+    assert sorted(path.name for path in (home / "new" / "out").iterdir()) == ["b"]
+
+
+def test_what_comes_to_be_there_meanwhile_stays_and_nothing_else_appears(home: Path) -> None:
+    def write(folder: str) -> None:
+        for name in "ab":
+            Path(folder, name).write_text(name)
+        (home / "b").write_text("another's")
+
+    with pytest.raises(Conflict, match="came to be there"):
+        export_files(str(home), ["a", "b"], write)
+    assert look(home) == {b"b": File(b"another's")}
+
+
+def test_what_fails_leaves_no_file_and_no_trace(home: Path) -> None:
+    def write(folder: str) -> None:
+        Path(folder, "a").write_text("a")
+        raise Damaged(f"{folder}/a is not well")
+
+    with pytest.raises(Damaged, match=f"^{home}/a is not well"):
+        export_files(str(home), ["a"], write)
+    assert look(home) == {}
+
+
+def test_what_is_no_place_for_files(home: Path) -> None:
+    (home / "file").write_text("")
+    with pytest.raises(Conflict, match="is no folder"):
+        export_files(str(home / "file"), ["a"], lambda folder: None)
+    for place in ("", "a\0b"):
+        with pytest.raises(UsageError):
+            export_files(place, ["a"], lambda folder: None)

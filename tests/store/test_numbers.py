@@ -230,3 +230,61 @@ def test_hostile_names(backend: Backend, name: str) -> None:
     ):
         with pytest.raises(InvalidName):
             work()
+
+
+def chosen(backend: Backend, major: int, content: object, head: Head | None = None) -> Version:
+    """An import into a major that was asked for."""
+    wanted = entry(content, kind="import")
+    return numbers.take(backend, wanted, head or numbers.head_within(backend, "p", major)).version
+
+
+def test_an_import_into_a_major_takes_its_next_minor(backend: Backend) -> None:
+    imported(backend, "a")
+    trained(backend, 1)
+    assert chosen(backend, 1, "b") == (1, 2)
+    assert trained(backend, 1) == (1, 3)
+
+
+def test_an_import_into_a_major_that_is_not_there_begins_it(backend: Backend) -> None:
+    imported(backend, "a")
+    assert chosen(backend, 7, "b") == (7, 0)
+    assert chosen(backend, 7, "c") == (7, 1)
+    assert chosen(backend, 3, "d") == (3, 0)
+    assert imported(backend, "e") == (8, 0)
+    assert numbers.majors(backend, "p") == [1, 3, 7, 8]
+
+
+def test_two_that_begin_one_major_are_in_it_both(backend: Backend) -> None:
+    head = numbers.head_within(backend, "p", 7)
+    assert [chosen(backend, 7, content, head) for content in "abc"] == [(7, 0), (7, 1), (7, 2)]
+    assert chosen(backend, 7, "b", head) == (7, 1), "the same content is that version"
+
+
+def test_the_first_of_a_major_that_was_asked_for_names_none_before_it(backend: Backend) -> None:
+    """So that a major which comes into a gap later breaks no chain, whoever saw what when it began."""
+    imported(backend, "a")
+    late = numbers.head(backend, "p", None)
+    assert chosen(backend, 3, "c") == (3, 0)
+    assert numbers.take(backend, entry("b", kind="import"), late).version == (2, 0)
+    assert imported(backend, "d") == (4, 0)
+    named = {major: numbers.read(backend, "p", Version(major, 0)).previous for major in (1, 2, 3, 4)}
+    assert named == {
+        1: None,
+        2: numbers.digest(backend, "p", Version(1, 0)),
+        3: None,
+        4: numbers.digest(backend, "p", Version(3, 0)),
+    }
+
+
+def test_the_same_content_is_found_within_a_major(backend: Backend) -> None:
+    imported(backend, "a")
+    trained(backend, 1, "t")
+    chosen(backend, 1, "b")
+    digests = {content: entry(content).tree.digest for content in "abt"}
+    found = {name: numbers.same_content(backend, "p", digest, 1) for name, digest in digests.items()}
+    assert {name: record and record.version for name, record in found.items()} == {
+        "a": (1, 0),
+        "b": (1, 2),
+        "t": None,
+    }
+    assert numbers.same_content(backend, "p", digests["a"], 2) is None

@@ -197,7 +197,9 @@ def test_a_412_for_no_reason_is_asked_again(spoilt: Proxy, method: str) -> None:
     for verb in ("PUT", "GET", "HEAD", "DELETE"):
         spoilt.plan(verb, Fault(status=412))
     answer = asked[method]()
-    assert answer is False if method == "delete" else answer not in (False, [])  # it had to be asked for again
+    assert (
+        answer is False if method == "delete" else answer not in (False, [])
+    )  # it had to be asked for again
     assert len(spoilt.spoilt) == 1 + (method == "create")  # which looks, too
     if method in ("create", "write"):
         assert backend.read("mine.json") == b"mine"

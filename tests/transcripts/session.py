@@ -34,7 +34,7 @@ EXAMPLES = FOLDER.parents[1] / "examples"
 SCRIPTS = Path(sys.executable).parent
 
 RUN = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
-PHASE = re.compile(r"^<time> [a-z]+$")
+PHASE = re.compile(r"^<time> [a-z_]+$")
 
 _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = (
     (RUN, "<run>"),

@@ -25,7 +25,7 @@ FAILURE: dict[str, Any] = {
     ("content", "message"),
     [
         ({"event": "phase", "name": "init"}, PhaseBegan("init")),
-        ({"event": "result", "scores": {"a": 1}}, Returned({"a": 1.0})),
+        ({"event": "result", "scores": {"a": 1}, "types": {"a": "int"}}, Returned({"a": 1.0}, {"a": "int"})),
         ({"event": "ended"}, Ended()),
         ({"event": "started", "pid": 3}, Started(3)),
         (EXIT, Exited(None, 9, 0.5, 7, "", True)),

@@ -39,6 +39,15 @@ def test_train_requirements_come_first(tmp_path: Path) -> None:
     assert (found.file, found.text) == ("train_requirements.txt", "idna\n")
 
 
+def test_serving_reads_its_own_file_and_never_the_training_one(tmp_path: Path) -> None:
+    _package(tmp_path, {"train_requirements.txt": "idna\n"})
+    assert read(tmp_path, serving=True) == Requirements(None, "", "", NOTHING)
+    _package(tmp_path, {"requirements.txt": "six\n"})
+    found = read(tmp_path, serving=True)
+    assert (found.file, found.text) == ("requirements.txt", "six\n")
+    assert (read(tmp_path).file, read(tmp_path).text) == ("train_requirements.txt", "idna\n")
+
+
 def test_comments_blank_lines_and_line_ends_do_not_count(tmp_path: Path) -> None:
     plain = _digest(tmp_path, "six==1.16\nidna>=2,<4\n")
     assert _digest(tmp_path, "# all\r\n\r\n  six==1.16   # why\r\nidna>=2,\\\r\n<4") == plain

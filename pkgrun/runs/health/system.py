@@ -6,13 +6,13 @@ import fcntl
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, get_args
 
 from pkgrun.runs.health.cache import nearest
-from pkgrun.runs.health.check import Check, refused
+from pkgrun.runs.health.check import Check, Number, refused
 
 _FICLONE = 0x40049409
 _SLOW = 0.05
@@ -20,12 +20,12 @@ _SYNCS = 3
 
 
 def look(cache: str) -> list[Check]:
-    """Mounts, sandboxes and limits, as a run of this user would find them."""
+    """Mounts, sandboxes, limits and accelerators, as a run of this user would find them."""
     looks: list[Callable[[], Check]] = [
         lambda: _in_folder(cache, _overlay),
         lambda: _in_folder(cache, _reflink),
     ]
-    return [*(one() for one in looks), _namespace("user"), _namespace("network"), _groups()]
+    return [*(one() for one in looks), _namespace("user"), _namespace("network"), _groups(), *_accelerators()]
 
 
 def _in_folder(cache: str, trial: Callable[[Path], Check]) -> Check:
@@ -92,6 +92,30 @@ def _groups() -> Check:
     return Check(
         "system", "control groups", "note", f"none can be made here for {', '.join(missing)}: {told}", hint
     )
+
+
+def _accelerators() -> Iterator[Check]:
+    """What `--gpu` would show to a run that is begun with our variables, each with a row."""
+    from pkgrun.worker.accelerators import look
+
+    found = look(os.environ)
+    for number, one in enumerate(found.shown):
+        about = [f"{one.memory / 2**30:.3g} GiB"] if one.memory else []
+        about += [f"driver {one.driver}"] if one.driver else []
+        numbers: dict[str, Number] = {"id": one.id, "memory": one.memory, "driver": one.driver}
+        message = ", ".join([one.name or one.id, *about])
+        yield Check("system", f"accelerator {number}", "ok", message, numbers=numbers)
+    if found.refused:
+        yield Check("system", "accelerators", "note", found.refused.message, found.refused.hint)
+    elif found.hidden:
+        yield Check(
+            "system",
+            "accelerators",
+            "note",
+            f"{found.hidden} are hidden by variables such as CUDA_VISIBLE_DEVICES",
+        )
+    elif not found.shown:
+        yield Check("system", "accelerators", "ok", "none: --gpu is refused")
 
 
 def file_system(topic: str, folder: str) -> list[Check]:

@@ -66,7 +66,7 @@ def check(ledger: Ledger) -> Iterator[Finding]:
     """All that shows only when all is read."""
     folders = _folders(ledger)
     yield from _gaps(ledger, folders)
-    yield from _previous(ledger, folders)
+    yield from _previous(ledger)
     for run in ledger.made.keys() - ledger.runs.keys():
         for key in ledger.made[run]:
             missing = key_of(run, "intent.json")
@@ -98,17 +98,19 @@ def _gaps(ledger: Ledger, folders: Folders) -> Iterator[Finding]:
                     yield Finding("record-missing", "hole", key, message, REPAIR, needs_of(key))
 
 
-def _previous(ledger: Ledger, folders: Folders) -> Iterator[Finding]:
-    """Records that name another one before them than there is."""
-    majors = _majors(folders)
+def _previous(ledger: Ledger) -> Iterator[Finding]:
+    """Records that name another one before them than there is, or one that is gone."""
     altered = {one.key for one in ledger.findings if one.kind == "record-altered"}
     for key, one in ledger.numbers.items():
-        last, named = before(key, majors), one.record.previous
+        last, named = before(key), one.record.previous
         if last is None and named is not None:
             message = f"{key} names a record before it, and there is none"
             yield Finding("chain-broken", "hole", key, message, FROM, needs_of(key))
-        if last is None or (named is None and last.rpartition("/")[0] != key.rpartition("/")[0]):
+        if last is None or (named is None and not _same_folder(last, key)):
             continue
+        if last not in ledger.there and not _same_folder(last, key) and ledger.backend.stat(last) is None:
+            message = f"{last} is missing, and {key} names a record before it"
+            yield Finding("record-missing", "hole", last, message, REPAIR, needs_of(last))
         standing = ledger.numbers.get(last)
         if standing is None or standing.digest == named:  # one that cannot be read was told
             continue
@@ -117,18 +119,16 @@ def _previous(ledger: Ledger, folders: Folders) -> Iterator[Finding]:
         yield Finding("chain-broken", "hole", wrong, message, REPAIR, needs_of(wrong))
 
 
-def _majors(folders: Folders) -> Mapping[str, list[int]]:
-    """The majors of each package, ascending."""
-    found: dict[str, list[int]] = defaultdict(list)
-    for folder in folders:
-        if folder.startswith("packages/"):
-            package, _, major = folder.rpartition("/")
-            found[package].append(int(major))
-    return found
+def _same_folder(one: str, other: str) -> bool:
+    return one.rpartition("/")[0] == other.rpartition("/")[0]
 
 
-def before(key: str, majors: Mapping[str, list[int]]) -> str | None:
-    """The key of the number that comes before one; None of the first."""
+def before(key: str) -> str | None:
+    """The key of the number that comes before one; None of the first.
+
+    A major's first follows the first of the major before: a new major is one more than the newest that was seen. One that was
+    asked for by its number follows none, and says so.
+    """
     folder, _, name = key.rpartition("/")
     number = int(name.removesuffix(".json"))
     if key.startswith("datasets/"):
@@ -136,8 +136,16 @@ def before(key: str, majors: Mapping[str, list[int]]) -> str | None:
     if number:
         return f"{folder}/{number - 1:08}.json"
     package, _, major = folder.rpartition("/")
-    earlier = [one for one in majors.get(package, ()) if one < int(major)]
-    return f"{package}/{earlier[-1]:08}/00000000.json" if earlier else None
+    return f"{package}/{int(major) - 1:08}/00000000.json" if int(major) > 1 else None
+
+
+def following(key: str) -> Iterator[str]:
+    """The keys of the numbers that may name it as the one before."""
+    folder, _, name = key.rpartition("/")
+    yield after(key)
+    if key.startswith("packages/") and name == "00000000.json":
+        package, _, major = folder.rpartition("/")
+        yield f"{package}/{int(major) + 1:08}/{name}"
 
 
 def _claims(ledger: Ledger) -> Iterator[Finding]:

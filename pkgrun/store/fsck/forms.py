@@ -56,9 +56,10 @@ def parse(kind: type[R], data: bytes, key: str) -> R:
 
 
 def _check_names(record: Record, fields: dict[str, Any], key: str) -> None:
-    """A later release writes fields that we do not know, an earlier one lacks some; both at once is none of them."""
+    """A later release writes fields that we do not know, an earlier one lacks some; both at once is none of them. Those that any
+    may leave out tell nothing."""
     known = {field.alias or name: name for name, field in type(record).model_fields.items()}
-    unknown, lacking = fields.keys() - known, known.keys() - fields
+    unknown, lacking = fields.keys() - known, known.keys() - fields - record.LATER
     if unknown and lacking:
         raise Damaged(f"{key} is altered: it has {min(unknown)!r}, and lacks {min(lacking)!r}")
     for alias, name in known.items():

@@ -15,6 +15,7 @@ from pkgrun.errors import Damaged, NotFound, PkgrunError
 from pkgrun.records import (
     DatasetRecord,
     Facts,
+    Head,
     Intent,
     KeyRecord,
     Outcome,
@@ -130,12 +131,12 @@ class Ledger:
         ]
         return roots.arrange(versions, datasets, self.operations, self._head)
 
-    def _head(self, run: str) -> int:
-        """The major that an import saw as the newest when it began; what cannot be read is told elsewhere."""
+    def _head(self, run: str) -> Head:
+        """What an import saw as the newest when it began; what cannot be read is told elsewhere."""
         try:
-            return operations.intent(self.backend, run).head.major
+            return operations.intent(self.backend, run).head
         except PkgrunError:
-            return 0
+            return Head(major=0)
 
 
 def load(backend: Backend, look: Look) -> Ledger:
@@ -244,6 +245,15 @@ def _slim(outcome: Outcome) -> Outcome:
     """What a decision refers to, without all that it tells."""
     if outcome.facts is None:
         return outcome
-    kept = ("started", "ended", "snapshot", "artifacts", "log", "environment")
+    kept = (
+        "started",
+        "ended",
+        "snapshot",
+        "evaluation_snapshot",
+        "passed",
+        "artifacts",
+        "log",
+        "environment",
+    )
     facts = Facts.model_construct(**{name: getattr(outcome.facts, name) for name in kept})
     return outcome.model_copy(update={"facts": facts})

@@ -25,7 +25,7 @@ def main() -> None:
         import protocol
         import system
 
-    control, events = (system.out_of_the_way(int(number)) for number in sys.argv[1:3])
+    control, events, *views = (system.out_of_the_way(int(number)) for number in sys.argv[1:4])
     line = protocol.receive(control)
     if not line:
         os._exit(1)  # nobody is there any more who could want a run
@@ -36,18 +36,35 @@ def main() -> None:
     parent = os.getpid()
     worker = os.fork()
     if worker:
+        for view in views:
+            os.close(view)
         _guard(control, events, worker, adopts, init["limits"])
     os.close(control)
     os.setpgid(0, 0)
     if init["overlay"] or init["readonly"] or init["network"] or init["limits"]:
         _confine(init, events)  # before the next line, since a change of powers can undo that
+    if views and init["overlay"]:
+        _show(views[0], init["overlay"]["target"])
     system.prctl(system.PR_SET_PDEATHSIG, system.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)  # it died before it could be tied to us
     if not TYPE_CHECKING:
         import calls
 
-    sys.exit(calls.work(init, events, known))
+    sys.exit(calls.work(init, events, views[0] if views else None, known))
+
+
+def _show(view: int, target: str) -> None:
+    """Hands over the data folder as only this process and those it starts see it."""
+    import _socket
+    from array import array
+
+    with_us = os.dup(view)  # the socket object closes what it was given
+    speaker = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, with_us)
+    folder = os.open(target.encode("latin-1"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    speaker.sendmsg([b"o"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", [folder]))])
+    os.close(folder)
+    speaker.close()
 
 
 def _confine(init: dict[str, Any], events: int) -> None:

@@ -30,7 +30,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 OURS = ("protocol", "calls", "system", "mounts", "limits")
 
 
-def work(init: dict[str, Any], events: int, known: frozenset[str]) -> int:
+def work(init: dict[str, Any], events: int, view: int | None, known: frozenset[str]) -> int:
     """Runs the package. `known` are the modules that were loaded before any of ours. The process's exit code."""
     report = _Report(events)
     library = [entry for entry in sys.path if entry not in ("", HERE)]
@@ -38,7 +38,7 @@ def work(init: dict[str, Any], events: int, known: frozenset[str]) -> int:
     _look_like_a_script(init, library, known)
     # Registered first, it is called last: after the user's threads were joined and their own handlers ran.
     atexit.register(report.ended)
-    return _Calls(init, report, library).make()
+    return _Calls(init, report, view, library).make()
 
 
 def _restore_signals() -> None:
@@ -100,13 +100,15 @@ class _Report:
 class _Calls:
     """One `Main()` for all calls."""
 
-    def __init__(self, init: dict[str, Any], report: _Report, library: list[str]) -> None:
+    def __init__(self, init: dict[str, Any], report: _Report, view: int | None, library: list[str]) -> None:
         self._init = init
         self._report = report
+        self._view = view
         self._library = library
         self._phase = "init"
-        self._next = [call["method"] for call in init["calls"]]
+        self._next = [call["label"] for call in init["calls"]]
         self._scores: dict[str, float] = {}
+        self._types: dict[str, str] = {}
 
     def make(self) -> int:
         try:
@@ -126,10 +128,31 @@ class _Calls:
         sys.modules["__main__"].__dict__["main"] = main  # as in a script, it lives to the very end
         for call in self._init["calls"]:
             self._phase = self._next.pop(0)
+            if call["looked_at"]:
+                self._wait()
             self._report.send("phase", name=self._phase)
-            value = getattr(main, self._phase)(*call["arguments"])
+            try:
+                value = getattr(main, call["method"])(*_arguments(call))
+            except (Exception, SystemExit) as error:
+                if not call["tolerant"] or self._report.is_copy():
+                    raise
+                self._report.send("tolerated", **self._failure(error))
+                continue
+            self._types[self._phase] = type(value).__name__[:200]
             _keep_number(self._scores, self._phase, value)
-        self._report.send("result", scores=self._scores)
+            if call["exchange"] and not self._report.is_copy():
+                _hand_over(value, call["exchange"]["answer"].encode("latin-1"))
+        self._report.send("result", scores=self._scores, types=self._types)
+
+    def _wait(self) -> None:
+        """Until somebody has looked at what the call is given; not where user code has closed the way there."""
+        if self._view is None or self._report.is_copy():
+            return
+        self._report.send("look", name=self._phase)
+        try:
+            os.read(self._view, 1)
+        except OSError:
+            self._view = None
 
     def _failure(self, error: BaseException) -> dict[str, Any]:
         kind = type(error)
@@ -154,6 +177,28 @@ class _Calls:
         code = "" if error.code is None else _shown(repr, error.code)
         before = " before " + self._next[0] if self._next else ""
         return "called sys.exit(%s) in %s%s" % (code, self._phase, before)
+
+
+def _arguments(call: dict[str, Any]) -> list[Any]:
+    """What a call is given: folders, or by an exchange one value that is too large for a message."""
+    exchange = call["exchange"]
+    if not exchange:
+        arguments: list[Any] = call["arguments"]
+        return arguments
+    contents = []
+    for path in exchange["given"]:
+        with open(path.encode("latin-1"), "rb") as file:
+            contents.append(file.read())
+    if exchange["shape"] == "list":
+        return [contents]
+    return [contents[0].decode("utf-8") if exchange["shape"] == "text" else contents[0]]
+
+
+def _hand_over(value: Any, path: bytes) -> None:
+    """Leaves a text that a call returned; of another value its type tells enough."""
+    if isinstance(value, str):
+        with open(path, "wb") as file:
+            file.write(str.encode(value, "utf-8", "surrogatepass"))  # whoever reads it says that it is none
 
 
 def _lacks(error: BaseException) -> str:

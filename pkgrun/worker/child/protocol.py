@@ -6,7 +6,10 @@ it draws in `re` and `enum`: 7 ms where a bare interpreter starts in 11. Its C p
 Supervisor → guard on the control socket: `init` first, then `terminate`; its end means "kill all that is left".
 Guard → supervisor on the same socket, which the worker does not hold, so user code cannot forge them: `started`
 with the worker's process id, `exit` when nothing is left. Worker → supervisor on the events pipe: `refused`, and
-nothing else; or `phase`, then `failure`, or `result` and `ended`.
+nothing else; or `phase`, `look` and `tolerated`, then `failure`, or `result` and `ended`.
+
+Where a call is to be looked at, there is a third way, the view socket: of an overlay the worker hands over, once, the
+folder as it sees it; after each `look` it waits there for one byte before it makes the call.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-VERSION = 3
+VERSION = 4
 LINE_LIMIT = 1 << 20  # bytes; a longer line is no message
 TRACEBACK_LIMIT = 60_000  # characters, of which each takes at most 12 bytes in a line
 MESSAGE_LIMIT = 8_000

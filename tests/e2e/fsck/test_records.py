@@ -130,3 +130,17 @@ def test_a_removed_version_is_not_missed(lab: Lab) -> None:
     report = fsck(lab.store, read_data=True)
     assert report.sound, report.findings
     assert "object-missing" not in kinds(report)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3, 4])
+def test_a_major_that_is_gone_comes_back_and_its_neighbours_stay_as_they_are(lab: Lab, lost: int) -> None:
+    for text in "abcd":
+        lab.workspace().add(lab.package("p", files={"text": text}))
+    lab.workspace().train("p@2.0", environment="current").wait()
+    before = {path: path.read_bytes() for path in Path(lab.store, "packages").rglob("*.json")}
+    key = f"packages/p/{lost:08}/00000000.json"
+    Path(lab.store, key).unlink()
+    assert {found.key for found in fsck(lab.store).findings if found.severity == "hole"} == {key}
+    assert repair(lab.store, execute=True).sound
+    assert {path: path.read_bytes() for path in before} == before
+    assert not Path(lab.store, "gc", "quarantine").exists()
