@@ -323,3 +323,43 @@ def test_another_python(installed: Installed) -> None:
     )
     third = installed("train", "iris", "--data", data, "--python", sys.executable)
     assert third["record"]["facts"]["environment"]["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_the_guide_from_a_vendors_zip_and_back_with_scikit_learn(installed: Installed) -> None:
+    lab, data = installed.lab, EXAMPLES / "data"
+    seed, out, back = lab.folder / "seed", lab.folder / "out", lab.folder / "back"
+    installed("package", "add", EXAMPLES / "diagnosis", "--store", seed)
+    installed("package", "export", "diagnosis@1.0", lab.folder, "--format", "aicenter", "--store", seed)
+    (lab.folder / "diagnosis_v1.0_pkgrun.json").unlink()  # the vendor writes none
+    names = "diagnosis_v{}.zip", "diagnosis_v{}_metadata.json"
+    given = [lab.folder / name.format("1.0") for name in names]
+    assert installed("package", "add", given[0], "--metadata", given[1])["version"] == "1.0"
+
+    made = installed("full", "diagnosis@1.0", "--data", data / "diagnosis")
+    facts = made["record"]["facts"]
+    assert (made["version"], made["baseline_score"]) == ("1.1", None)
+    assert made["score"] == made["results"]["run_summary"]["outputs"]["score"] > 0.9
+    assert [(one["call"], one["role"], one["attested"]) for one in facts["passed"]] == [
+        ("baseline", "evaluated", True),
+        ("train", "trained", True),
+        ("evaluate", "evaluated", True),
+    ]
+    assert facts["passed"][0]["tree"] == facts["passed"][2]["tree"] != facts["passed"][1]["tree"]
+    judged = installed("evaluate", "diagnosis", "--data", data / "diagnosis-held-out")
+    assert judged["version"] is None
+    assert judged["score"] > 0.9
+    again = installed("full", "diagnosis@1.1", "--data", data / "diagnosis", "-e", "folds=3", "--no-baseline")
+    assert again["version"] == "1.2"
+    rows = installed("compare", "diagnosis@1.1", "diagnosis@1.2")["rows"]
+    assert [row["values"] for row in rows if row["name"] == "folds"] == [[None, "3"]]
+
+    installed("package", "export", "diagnosis@1.2", out, "--format", "aicenter")
+    exported = [out / name.format("1.2") for name in names]
+    there = installed("package", "add", exported[0], "--metadata", exported[1], "--store", back)
+    assert there["tree"] == made_tree(installed, "diagnosis@1.2")
+    assert len(there["origin"]["ancestors"]) == 2
+
+
+def made_tree(installed: Installed, version: str) -> Any:
+    """The content of a version."""
+    return installed("package", "show", version)["tree"]
