@@ -187,6 +187,19 @@ def kept(folder: str) -> Keep:
     return keep
 
 
+def watched(keep: Keep, left: list[str]) -> Keep:
+    """The same, and what it leaves out is noted, but for what nobody misses: caches and version control."""
+
+    def noting(path: str, is_folder: bool) -> bool:
+        kept = keep(path, is_folder)
+        name = path.rpartition("/")[2]
+        if not kept and name not in _LEFT_OUT and not name.endswith(BYTECODE_SUFFIX):
+            left.append(path + "/" if is_folder else path)
+        return kept
+
+    return noting
+
+
 def produced(path: str, is_folder: bool) -> bool:
     """Says which paths of a work directory belong to the version that a run makes: all but compiled code."""
     name = path.rpartition("/")[2]

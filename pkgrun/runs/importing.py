@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +34,9 @@ from pkgrun.store import intake, numbers, operations
 from pkgrun.store.files import shown
 from pkgrun.store.objects import Hashing, Sink
 from pkgrun.store.root import Store
+
+_NAMED = 5
+_LEFT_OUT = f"{sources.IGNORE_FILE} names it, or it is a virtual environment or a store; a zip of the folder is taken as it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,8 @@ def _bring_in(
     package = sources.name_of(fetched, said.name)
     report = _checked(fetched, package)
     accept(report)
-    seen = _ingest(fetched, Hashing()).tree
+    left: list[str] = []
+    seen = _ingest(replace(fetched, keep=sources.watched(fetched.keep, left)), Hashing()).tree
     origin = said.origin(seen)
     # Before the look for the same content: an import that commits in between would be seen by neither.
     head = _head(store, package, said.major)
@@ -104,6 +108,9 @@ def _bring_in(
         return Imported(known, new=False)
     for problem in report.problems:
         observer(Notice(str(problem)))
+    if left:
+        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+        observer(Notice(f"left out: {', '.join(map(shown, sorted(left)[:_NAMED]))}{more}", hint=_LEFT_OUT))
     remark(said, report, observer)
     run = operations.new_run_id()
     intent = Intent(

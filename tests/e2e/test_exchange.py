@@ -404,3 +404,9 @@ def test_the_console_says_the_same(source: Workspace, lab: Lab) -> None:
     (lab.folder / "cut.zip").write_bytes((lab.folder / "out/p_v1.1.zip").read_bytes()[:-30])
     said = lab.pkgrun("package", "add", "cut.zip", code=4).err
     assert said.startswith("error: cut.zip: the zip is cut off")
+
+
+def test_what_an_import_leaves_out_is_told(lab: Lab) -> None:
+    package = lab.package("p", files={".pkgrunignore": "*.log\n", "model/best.log": "weights", "a.pyc": ""})
+    assert "note: left out: model/best.log\n" in lab.pkgrun("package", "add", package).err
+    assert "left out" not in lab.pkgrun("package", "add", package).err
