@@ -13,12 +13,12 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
 from datetime import timedelta
 from functools import cached_property, partial
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -32,6 +32,9 @@ from pkgrun.store.local import CHUNK
 from pkgrun.store.outgoing import Outgoing, Room
 from pkgrun.store.parallel import each
 from pkgrun.store.patience import Patience
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 _READ_LIMIT = 1 << 26
 _PIECE = CHUNK >> 1
@@ -194,11 +197,24 @@ class RemoteBackend:
         yield from (path.rpartition("/")[2] for path in paths)
 
     def walk(self, prefix: str) -> Iterator[tuple[str, Stat]]:
-        with self._translated(prefix):
-            for page in obstore.list(self._records, prefix or None, chunk_size=1000):
-                yield from (
-                    (one["path"], Stat(one["size"], one["last_modified"].timestamp())) for one in page
-                )
+        last: str | None = None
+        pages = self._pages(prefix, last)
+
+        def following() -> Sequence[ObjectMeta]:
+            nonlocal pages
+            try:
+                return next(pages, ())
+            except BaseException:  # asked again, it is from where it was
+                pages = self._pages(prefix, last)
+                raise
+
+        while page := self._ask(prefix, following):
+            yield from ((one["path"], Stat(one["size"], one["last_modified"].timestamp())) for one in page)
+            last = page[-1]["path"]
+
+    def _pages(self, prefix: str, last: str | None) -> Iterator[Sequence[ObjectMeta]]:
+        """What is known of the keys below a prefix, in their order, beyond the last."""
+        return iter(obstore.list(self._records, prefix or None, offset=last, chunk_size=1000))
 
     def leftovers(self) -> Iterator[tuple[str, Stat]]:
         yield from self.walk(TRIALS)

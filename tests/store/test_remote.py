@@ -392,3 +392,12 @@ def test_any_readable_prefix_will_do(ministack: Server, prefix: str) -> None:
     at(ministack, prefix).create("k.json", b"{}")
     assert s3.request(ministack, "GET", f"{prefix.rstrip('/')}/k.json").body == b"{}"
     assert [key for key, _ in at(ministack, prefix).walk("")] == ["k.json"]
+
+
+def test_a_listing_that_breaks_off_goes_on_from_where_it_was(spoilt: Proxy) -> None:
+    backend = at(spoilt.server)
+    keys = sorted(f"many/{number:04}" for number in range(1100))
+    each(lambda key: backend.write(key, b"x"), keys)
+    for place in range(3):
+        spoilt.plan("GET", *[None] * place, Fault(status=409))
+        assert sorted(key for key, _ in backend.walk("many")) == keys
