@@ -173,10 +173,7 @@ def _parameter(name: str, table: object) -> Parameter:
         raise _Wrong(f"{place} is no table")
     if unknown := [key for key in table if key not in _KEYS]:
         raise _Wrong(f"{place}: {unknown[0]} is no key; there are {', '.join(_KEYS)}")
-    kind: Type = table.get("type")  # type: ignore[assignment]  # looked at next
-    if kind not in get_args(Type):
-        said = f": type is {_short(kind)}" if "type" in table else " has no type"
-        raise _Wrong(f"{place}{said}; there are {', '.join(get_args(Type))}")
+    kind = _kind(place, table)
     made = Parameter(
         type=kind,
         default=_value(place, "default", kind, table["default"]) if "default" in table else None,
@@ -191,6 +188,15 @@ def _parameter(name: str, table: object) -> Parameter:
     if made.default is not None and (complaint := _complaint(made, made.default)):
         raise _Wrong(f"{place}: default is {_short(made.default)}, and {complaint}")
     return made
+
+
+def _kind(place: str, table: Mapping[str, Any]) -> Type:
+    kind: Type
+    for kind in get_args(Type):
+        if table.get("type") == kind:
+            return kind
+    said = f": type is {_short(table['type'])}" if "type" in table else " has no type"
+    raise _Wrong(f"{place}{said}; there are {', '.join(get_args(Type))}")
 
 
 def _value(place: str, key: str, kind: Type, value: object) -> str:

@@ -155,13 +155,9 @@ def _check(wish: Wish) -> None:
             "a prediction is made of a text, of a file, or of several files",
             hint="give one of --text, --file and --files",
         )
-    if isinstance(wish.files, str | bytes):
-        raise UsageError("files are several, in a list", hint="one alone is given as file")
     for one in (wish.file,) if wish.files is None else wish.files:
         if wish.text is None and not isinstance(one, str | bytes | os.PathLike):
             raise UsageError(f"{one!r} is neither a path nor bytes", hint="give a file as one of these")
-    if wish.version is not None and not isinstance(wish.version, str):
-        raise UsageError(f"the version {wish.version!r} is no text", hint='such as version="1.10"')
     labels.check(None, {}, wish.secrets)
     asked.check(
         env=wish.env,

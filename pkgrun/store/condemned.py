@@ -105,10 +105,9 @@ class Condemned:
                     pause=self._pause,
                     check=self._check_wanted,
                 )
-        except Exception:
-            raise
         except BaseException as error:
-            self._interrupted = error
+            if not isinstance(error, Exception):
+                self._interrupted = error
             raise
 
     def _check_wanted(self) -> None:
