@@ -32,7 +32,7 @@ from pkgrun.worker import namespaces
 from pkgrun.worker.namespaces import Overlay
 from pkgrun.worker.supervisor import Stop
 
-Given = Literal["input", "evaluated"]
+Purpose = Literal["input", "evaluated"]
 """What a dataset is given for."""
 
 
@@ -100,7 +100,7 @@ class Mounting:
         return brought(dataset, self._store, self._order, self._course, self._stop)
 
     def _mounted(
-        self, source: Source, target: str, *, keeps: bool, role: Given, overlay: bool = True
+        self, source: Source, target: str, *, keeps: bool, role: Purpose, overlay: bool = True
     ) -> MountedData:
         at, cache = self._at, Path(self._order.cache)
 
@@ -151,7 +151,7 @@ class MountedData:
         order: Order,
         course: Course,
         keeps: bool,
-        role: Given,
+        role: Purpose,
     ) -> None:
         self.overlay = overlay
         self.record: Data | None = None

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from pkgrun.datasets.written import Written, between
 from pkgrun.errors import Killed, SecretFound
-from pkgrun.observe import Progress
 from pkgrun.packages.contract import Step
 from pkgrun.records import Passed
 from pkgrun.runs.course import Course
@@ -104,19 +103,15 @@ class Passing:
         return seen
 
     def _taken(self, listing: Listing, folder: str, step: Step, over: Callable[[], bool]) -> Ingested:
-        total, done = sum(sum(one.sizes()) for one in listing.content), 0
+        count = self._course.counter(f"hashing {folder}", sum(sum(one.sizes()) for one in listing.content))
 
         def progress(size: int) -> None:
-            nonlocal done
             if over():
                 raise Killed("the run ended while its data was being hashed")
-            done += size
-            self._course.observe(Progress(f"hashing {folder}", done, total, "bytes"))
+            count(size)
 
         keeps, mask = self._keeps(step), Masker(self._order.secrets.values())
-        to, watch = into(self._store.objects, keeps=keeps), None
-        if keeps and self._order.secrets:
-            watch = lambda: mask.scanner().feed  # noqa: E731
+        to, watch = into(self._store.objects, keeps=keeps), mask.watch if keeps else None
         taken = intake.take_all(listing, to, watch=watch, progress=progress)
         content = intake.seal(listing, taken, to, watch=watch)
         if content.flagged:

@@ -7,7 +7,7 @@ import math
 import os
 import platform
 import stat as mode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -227,7 +227,7 @@ def collect_artifacts(store: Store, order: Order, at: Place, course: Course) -> 
     if not os.path.isdir(folder) or os.path.islink(folder):
         return None
     mask = Masker(order.secrets.values())
-    taken = intake.ingest(folder, store.objects, watch=_watch(order, mask), lenient=True)
+    taken = intake.ingest(folder, store.objects, watch=mask.watch, lenient=True)
     for reason in taken.refused[:10]:
         course.warn(f"an artifact was left out: {mask.text(reason)}")
     course.artifacts = taken.tree
@@ -252,7 +252,7 @@ def collect_package(store: Store, order: Order, at: Place, course: Course) -> Tr
             at.package,
             store.objects,
             keep=lambda path, folder: path not in hidden and produced(path, folder),
-            watch=_watch(order, mask),
+            watch=mask.watch,
             graft=dict(_hidden(store, order)),
             before=before,
         )
@@ -295,10 +295,6 @@ def _hidden(store: Store, order: Order) -> Iterator[tuple[str, Entry]]:
             yield folder, trees.find(store.objects, order.base.tree.digest, folder)
         except NotFound:
             continue
-
-
-def _watch(order: Order, mask: Masker) -> Callable[[], Callable[[bytes], bool]] | None:
-    return (lambda: mask.scanner().feed) if order.secrets else None
 
 
 def _leak(taken: Ingested, mask: Masker, below: str) -> RunError | None:

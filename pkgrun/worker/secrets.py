@@ -9,7 +9,7 @@ import base64
 import json
 import re
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -143,6 +143,11 @@ class Masker:
     def scanner(self) -> Scanner:
         """For finding out whether a file, read in parts, holds a secret."""
         return Scanner([_encoded(form) for form in self._whole])
+
+    @property
+    def watch(self) -> Callable[[], Callable[[bytes], bool]] | None:
+        """Begins a scanner for each of many files; None if there is no secret to find."""
+        return (lambda: self.scanner().feed) if self._whole else None
 
     def found_in(self, data: bytes) -> bool:
         """Whether `data` holds a secret."""
