@@ -114,15 +114,15 @@ def carry_out(backend: Backend, sentence: str) -> None:
         some = doomed(backend, found)
         if some is None and backend.stat(key(sentence)) is not None:
             return
-        if not all(over for _, over in list(delete(backend, found, some or ()))):
-            unsettle(backend, sentence)
+        overs = [over for _, over in delete(backend, found, some or ())]
+        if not all(overs):
             return
     forget(backend, sentence)
 
 
-def unsettle(backend: Backend, sentence: str) -> None:
-    """All was deleted, and yet a deletion may be on its way whose answer never came: the sentence stands until it cannot be any
-    more, so that nobody writes anew what it would take away."""
+def _unsettle(backend: Backend, sentence: str) -> None:
+    """A deletion may be on its way whose answer never came: the sentence stands until it cannot be any more, also if we die, so
+    that nobody writes anew what it would take away."""
     backend.write(key(sentence, SWEEPING), _LATE)
 
 
@@ -141,12 +141,14 @@ LATE = 330.0
 
 
 def delete(backend: Backend, sentence: Sentence, some: Sequence[Doomed]) -> Iterator[tuple[Doomed, bool]]:
-    """Delete them, each as it is asked for, with whether that is over: packs first, durably, for directories in them vouch for
-    the others."""
+    """Delete them, each as it is asked for, with whether that is over, else the sentence must not be forgotten: packs first,
+    durably, for directories in them vouch for the others."""
     for kind in (packs.FOLDER, "objects"):
         these = [one for one in some if one.key.startswith(kind)]
         for one in _while_it_stands(backend, sentence, these):
-            yield one, backend.delete(one.key)
+            if not (over := backend.delete(one.key)):
+                _unsettle(backend, sentence.id)
+            yield one, over
         backend.flush([one.key for one in these])
 
 

@@ -172,7 +172,6 @@ def _carry_out(
             if settled:
                 sentences.forget(backend, sentence.id)
             else:
-                sentences.unsettle(backend, sentence.id)
                 waiting.append(Waiting(sentence, sentences.LATE, ()))
     return count, size, tuple(waiting)
 
