@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pkgrun.runs.arguments import checked
 from pkgrun.settings import cache_folder, store_location
 from pkgrun.store.root import Store, open_store
+from pkgrun.workspace.lineage import Lineage
 from pkgrun.workspace.packages import Packages
 from pkgrun.workspace.pipelines import Pipelines
 from pkgrun.workspace.runs import Runs
@@ -35,7 +36,7 @@ def open(store: str | os.PathLike[str] | None = None, *, create: bool = True) ->
     return Workspace(open_store(location, create=create, cache=cache_folder()))
 
 
-class Workspace(Packages, Pipelines, Runs):
+class Workspace(Packages, Pipelines, Runs, Lineage):
     """A store and this machine: packages go in, runs are started, results come out."""
 
     def __init__(self, store: Store) -> None:
