@@ -23,6 +23,7 @@ pack        many small files of trees as one object of the store
 artifacts   what the package's code leaves in its artifacts folder besides the model
 environment the Python with a package's requirements; its lock names each installed package by version and hash
 prediction  what a version's `main.py` answers to one input, tried out; nothing of it is kept
+reproduction a run done again from the same, to compare what comes out; it makes no version
 operation   anything that writes to the store: an intent, then one outcome
 """
 
@@ -35,9 +36,15 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from pkgrun.errors import PkgrunError
     from pkgrun.identity import Version
+    from pkgrun.lineage.audited import Audit
+    from pkgrun.lineage.difference import Diff
+    from pkgrun.lineage.drawing import draw
+    from pkgrun.lineage.erasing import Erasure
+    from pkgrun.lineage.graph import Graph
+    from pkgrun.lineage.history import History
     from pkgrun.observe import Event, Log, Notice, Observer, Phase, Progress
     from pkgrun.packages.inspection import check
-    from pkgrun.records import DatasetRecord, Listing, RunRecord, VersionRecord
+    from pkgrun.records import DatasetRecord, Listing, Reproduction, RunRecord, VersionRecord
     from pkgrun.runs.comparison import Comparison
     from pkgrun.runs.exporting import Exported
     from pkgrun.runs.handle import Run, RunResult
@@ -48,6 +55,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "PkgrunError": "errors",
+    "Audit": "lineage.audited",
+    "Diff": "lineage.difference",
+    "Erasure": "lineage.erasing",
+    "Graph": "lineage.graph",
+    "History": "lineage.history",
+    "draw": "lineage.drawing",
     "Event": "observe",
     "Log": "observe",
     "Notice": "observe",
@@ -57,6 +70,7 @@ _HOMES = {
     "check": "packages.inspection",
     "DatasetRecord": "records",
     "Listing": "records",
+    "Reproduction": "records",
     "RunRecord": "records",
     "Version": "identity",
     "VersionRecord": "records",
@@ -72,10 +86,15 @@ _HOMES = {
 }
 
 __all__ = [
+    "Audit",
     "Comparison",
     "DatasetRecord",
+    "Diff",
+    "Erasure",
     "Event",
     "Exported",
+    "Graph",
+    "History",
     "Listing",
     "Log",
     "Notice",
@@ -85,6 +104,7 @@ __all__ = [
     "Prediction",
     "Progress",
     "Registered",
+    "Reproduction",
     "Run",
     "RunRecord",
     "RunResult",
@@ -94,6 +114,7 @@ __all__ = [
     "__version__",
     "check",
     "copy_store",
+    "draw",
     "open",
 ]
 

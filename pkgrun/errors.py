@@ -10,7 +10,9 @@
     │   └── EnvironmentFailed       its requirements cannot be installed
     ├── NotFound                6   name something that exists
     ├── Conflict                7   somebody else's fact stands in the way
+    │   └── Erased                  the content was erased, and is not to come back
     ├── Damaged                 8   stored bytes are not what they were
+    ├── Mismatch                8   what is there is not what was recorded: name the right thing
     ├── PermissionDenied        9   ask whoever owns the thing
     ├── Temporary              75   try again later
     ├── RunFailed                   a run ended without a version
@@ -90,10 +92,23 @@ class Conflict(PkgrunError):
     exit_code = 7
 
 
+class Erased(Conflict):
+    """A content was erased: it is not there any more, and cannot be added again. The hint says who did that, and why."""
+
+    kind = "erased"
+
+
 class Damaged(PkgrunError):
     """Stored bytes do not have the digest that they are kept under."""
 
     kind = "damaged"
+    exit_code = 8
+
+
+class Mismatch(PkgrunError):
+    """What was found, such as a dataset, is not what was recorded; nobody says that it is damaged."""
+
+    kind = "mismatch"
     exit_code = 8
 
 

@@ -22,6 +22,7 @@ _MEANING = {
     "damage": ("altered, and all of it is elsewhere or not needed", "yellow"),
     "pending": ("not carried out yet", "cyan"),
     "rubbish": ("not needed by anybody", "dim"),
+    "note": ("as it should be", "dim"),
 }
 
 
@@ -32,7 +33,7 @@ def document(report: Report) -> dict[str, Any]:
         "sound": report.sound,
         "counts": dict(report.counts),
         "affected": list(report.affected),
-        "findings": [_finding(one) for one in report.findings],
+        "findings": [finding(one) for one in report.findings],
         "records": scope.records,
         "objects": scope.objects,
         "bytes": scope.bytes,
@@ -41,7 +42,7 @@ def document(report: Report) -> dict[str, Any]:
     }
 
 
-def _finding(one: Finding) -> dict[str, Any]:
+def finding(one: Finding) -> dict[str, Any]:
     return {
         "kind": one.kind,
         "severity": one.severity,
@@ -68,7 +69,7 @@ def report(report: Report, *, every: bool) -> None:
             continue
         for one in found if every else found[:_NAMED]:
             page.print("  " + text.line(text.shown(one.message)))
-            for line in _needed(one, every=every):
+            for line in needed(one, every=every):
                 page.print("    " + line, style="dim")
         _more(page, len(found) - _NAMED, every=every)
         for hint in dict.fromkeys(one.hint for one in found):
@@ -88,7 +89,7 @@ def _table(page: Console, found: Sequence[Finding]) -> None:
     pages.columns(page, ("  what", "count", "size"), rows, right=("count", "size"))
 
 
-def _needed(one: Finding, *, every: bool) -> Iterator[str]:
+def needed(one: Finding, *, every: bool) -> Iterator[str]:
     paths: dict[str, list[str]] = defaultdict(list)
     for need in one.needed_by:
         paths[need.label] += [text.line(text.shown(need.path))] if need.path else []
@@ -137,7 +138,7 @@ def repaired_document(done: Repaired) -> dict[str, Any]:
             {"action": step.action, "key": text.shown(step.key), "message": text.shown(step.message)}
             for step in done.plan.steps
         ],
-        "hopeless": [_finding(one) for one in done.plan.hopeless],
+        "hopeless": [finding(one) for one in done.plan.hopeless],
         "lost": list(done.lost),
         "before": document(done.plan.report),
         "after": document(done.after) if done.after else None,
@@ -160,7 +161,7 @@ def repaired(done: Repaired, *, every: bool) -> None:
         page.print("what cannot be repaired", style="bold red")
         for one in hopeless if every else hopeless[:_NAMED]:
             page.print("  " + text.line(text.shown(one.message)))
-            for line in _needed(one, every=every):
+            for line in needed(one, every=every):
                 page.print("    " + line, style="dim")
             if one.hint not in (REPAIR, FROM):  # which is what was just tried
                 page.print(f"    hint: {one.hint}")

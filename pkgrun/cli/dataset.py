@@ -114,8 +114,9 @@ def diff(settings: Settings, old: str, new: str) -> None:
 @dataset.command(cls=Command)
 @click.argument("name", metavar="NAME[@N]", shell_complete=complete_dataset)
 @click.argument("out", metavar="DIR", type=click.Path())
+@click.option("--skip-erased", is_flag=True, help="Leave out files that were erased.")
 @pass_settings
-def export(settings: Settings, name: str, out: str) -> None:
+def export(settings: Settings, name: str, out: str, skip_erased: bool) -> None:
     """Write the files of a dataset into a folder.
 
     The folder must be new or empty. Every byte is verified on its way.
@@ -124,7 +125,7 @@ def export(settings: Settings, name: str, out: str) -> None:
 
     with display.of(settings, doing="export") as shown:
         signals.heed()
-        record = settings.workspace().datasets.export(name, out, observer=shown)
+        record = settings.workspace().datasets.export(name, out, skip_erased=skip_erased, observer=shown)
     settings.done()
     if settings.json:
         text.emit(

@@ -14,6 +14,11 @@ def rails(family: Sequence[tuple[Hashable, Hashable | None]]) -> Iterator[str]:
 
     A rail is kept for a thing while children of it are still to come; its last child takes the rail over.
     """
+    yield from (drawing for drawing, _ in trunks(family))
+
+
+def trunks(family: Sequence[tuple[Hashable, Hashable | None]]) -> Iterator[tuple[str, str]]:
+    """The same, each with the rails that go on below it, for more lines about it."""
     coming = Counter(parent for _, parent in family)
     taken: list[Hashable | None] = []
     for thing, parent in family:
@@ -22,10 +27,11 @@ def rails(family: Sequence[tuple[Hashable, Hashable | None]]) -> Iterator[str]:
             coming[parent] -= 1
         last = start is not None and not coming[parent]
         at = start if start is not None and last else _free(taken)
-        yield _drawn(taken, None if last else start, at)
+        drawing = _drawn(taken, None if last else start, at)
         taken[at] = thing if coming[thing] else None
         while taken and taken[-1] is None:
             taken.pop()
+        yield drawing, "".join("  " if one is None else "│ " for one in taken[:_WIDEST])
 
 
 def _free(taken: list[Hashable | None]) -> int:

@@ -86,14 +86,19 @@ def add(
     help="folder: its files. zip: one file, with a folder of its name in it. aicenter: into the folder OUT, the zip with "
     "AI Center's metadata and with where it is from beside it; `package add ZIP --metadata FILE` reads all three.",
 )
+@click.option("--skip-erased", is_flag=True, help="Leave out files that were erased; not with aicenter.")
 @pass_settings
-def export(settings: Settings, name: str, out: str, form: Literal["folder", "zip", "aicenter"]) -> None:
+def export(
+    settings: Settings, name: str, out: str, form: Literal["folder", "zip", "aicenter"], skip_erased: bool
+) -> None:
     """Write a version to OUT, whole or not at all, and never over what is there."""
     from pkgrun.cli import display, pages, signals
 
     signals.heed()
     with display.of(settings, doing="export") as shown:
-        done = settings.workspace().export(name, out, form=form, observer=shown)
+        done = settings.workspace().export(name, out, form=form, skip_erased=skip_erased, observer=shown)
+    if done.left_out:
+        text.say(f"{text.plural(len(done.left_out), 'file')} left out, which were erased", settings)
     if form == "folder":
         pages.exported(done.files, out, settings)
         return

@@ -147,14 +147,21 @@ def conduct(
     Args:
         begin: starts it, with what the options of `running` said.
     """
+    create = package.startswith("git+") or os.path.exists(os.path.expanduser(package))
+    follow(
+        settings,
+        settings.workspace(create=create),
+        lambda workspace, shown: begin(workspace, said(options) | {"observer": shown}),
+    )
+
+
+def follow(settings: Settings, workspace: Workspace, begin: Callable[[Workspace, Display], Run]) -> None:
+    """The same of a run that `begin` starts, which is to tell the display what happens."""
     from pkgrun.cli import display, signals
 
-    workspace = settings.workspace(
-        create=package.startswith("git+") or os.path.exists(os.path.expanduser(package))
-    )
     with display.of(settings) as shown:
         signals.heed()
-        run = begin(workspace, said(options) | {"observer": shown})
+        run = begin(workspace, shown)
         ended = _wait(run, shown)
     _finish(settings, run, ended)
 
@@ -194,7 +201,7 @@ def _wait(run: Any, shown: Display) -> BaseException | None:
 
 
 def _finish(settings: Settings, run: Any, ended: BaseException | None) -> None:
-    from pkgrun.cli import pages, run_pages
+    from pkgrun.cli import pages, reproduction_pages, run_pages
     from pkgrun.errors import PkgrunError
 
     try:
@@ -208,6 +215,8 @@ def _finish(settings: Settings, run: Any, ended: BaseException | None) -> None:
     if settings.json:
         document = run_pages.document(record, settings.workspace().url)
         text.emit(document | {"removed": pages.removal(removal)})
+    elif record.reproduced:
+        reproduction_pages.done(record, run.excerpts())
     elif record.status == "successful":
         run_pages.done(record, removal)
     if record.status != "successful":
@@ -216,3 +225,5 @@ def _finish(settings: Settings, run: Any, ended: BaseException | None) -> None:
         raise text.Shown(ended.exit_code)
     if ended is not None:
         raise ended
+    if record.reproduced and record.reproduced.verdict != "identical":
+        raise text.Shown(8)

@@ -140,6 +140,8 @@ def results(settings: Settings, run_id: str) -> None:
     type=click.Choice(["input", "trained", "evaluated"]),
     help="With --snapshot: of the dataset (the default), or of what a full pipeline trained or evaluated on.",
 )
+@click.option("--package", is_flag=True, help="With --out: the package that a reproduction made instead.")
+@click.option("--skip-erased", is_flag=True, help="With --out: leave out files that were erased.")
 @pass_settings
 def artifacts(
     settings: Settings,
@@ -147,6 +149,8 @@ def artifacts(
     out: str | None,
     snapshot: bool,
     role: Literal["input", "trained", "evaluated"] | None,
+    package: bool,
+    skip_erased: bool,
 ) -> None:
     """What the run left in its artifacts folder: a list, or with --out the files."""
     from pkgrun.cli import pages, signals
@@ -155,14 +159,18 @@ def artifacts(
         raise click.UsageError("--snapshot needs --out DIR")
     if role and not snapshot:
         raise click.UsageError("--role needs --snapshot")
+    if package and (snapshot or out is None):
+        raise click.UsageError("--package needs --out DIR, and no --snapshot")
     one = settings.workspace().run(run_id)
     if out is not None:
         signals.heed()
-        pages.exported(
-            one.export_snapshot(out, role=role or "input") if snapshot else one.export_artifacts(out),
-            out,
-            settings,
-        )
+        if package:
+            count = one.export_reproduction(out)
+        elif snapshot:
+            count = one.export_snapshot(out, role=role or "input", skip_erased=skip_erased)
+        else:
+            count = one.export_artifacts(out, skip_erased=skip_erased)
+        pages.exported(count, out, settings)
         return
     found = one.artifacts()
     if settings.json:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pkgrun.cli import pages, text
+from pkgrun.cli import pages, reproduction_pages, text
 from pkgrun.observe import Event, Log
 from pkgrun.packages import contract
 from pkgrun.runs.results import results
@@ -59,6 +59,7 @@ def document(record: RunRecord, store: str) -> dict[str, Any]:
         "score": record.facts.score if record.facts else None,
         "baseline_score": record.facts.baseline_score if record.facts else None,
         "metrics": record.facts.metrics if record.facts else None,
+        **(reproduction_pages.document(record) if record.kind == "reproduction" else {}),
         "record": pages.dump(record),
     }
 
@@ -168,11 +169,14 @@ def run(record: RunRecord, log: Iterable[Event], store: str, removal: Removal | 
     if removal:
         pages.table(page, pages.removal_rows(removal, "its version was removed"))
     pages.table(page, _run_rows(record, store))
+    if record.reproduced:
+        page.print()
+        reproduction_pages.verdict(page, record, {}, alone=False)
     if record.facts:
         _phases(page, record.facts)
         pages.listing(page, "metrics", _metric_rows(record.facts))
         if record.facts.data:
-            _data(page, record.facts.data, "the dataset", _FOLDERS[record.kind])
+            _data(page, record.facts.data, "the dataset", _FOLDERS[record.pipeline])
         if record.facts.evaluation_data:
             _data(page, record.facts.evaluation_data, "the evaluation set", contract.DATASET_TEST)
         if record.facts.changes:
@@ -191,7 +195,8 @@ def _headline(page: Console, record: RunRecord) -> None:
     if record.parent and record.version:
         made = f"{record.package} {record.parent} → {record.version}"
     else:
-        made = f"{record.subject} {record.number or record.parent or record.version or ''}".rstrip()
+        again = record.reproduced.version if record.reproduced else None
+        made = f"{record.subject} {record.number or again or record.parent or record.version or ''}".rstrip()
     page.print(f"  {record.kind}{' of ' if made else ''}", end="")
     page.print(made, style="bold")
 
@@ -420,7 +425,8 @@ def listing(records: list[RunRecord]) -> None:
 
 
 def _run_row(record: RunRecord, *, named: bool) -> tuple[str, ...]:
-    ends = [str(one) for one in (record.parent, record.version) if one]
+    again = record.reproduced.version if record.reproduced else None
+    ends = [str(one) for one in (again or record.parent, record.version) if one]
     return (
         record.run[:13],
         record.kind,
@@ -434,15 +440,22 @@ def _run_row(record: RunRecord, *, named: bool) -> tuple[str, ...]:
 
 
 def _score(record: RunRecord, *, named: bool) -> str:
-    """The run's score, else the metric that most looks like one."""
+    """The run's score, else the metric that most looks like one; of a reproduction its verdict."""
     facts = record.facts
+    if facts is not None and facts.reproduced is not None:
+        return facts.reproduced.verdict
     if facts is None:
         return ""
     if facts.score is not None:
         return text.number(facts.score)
-    metrics = _metrics(facts)
-    telling = (pair for pair in metrics if _TELLING.search(pair[0]))
-    chosen = next(telling, metrics[0] if metrics else None)
+    chosen = telling(facts.metrics or {})
     if chosen is None:
         return ""
-    return f"{chosen[1]} {text.line(chosen[0])}" if named else chosen[1]
+    value = text.number(chosen[1])
+    return f"{value} {text.line(chosen[0])}" if named else value
+
+
+def telling(metrics: Mapping[str, float]) -> tuple[str, float] | None:
+    """The metric that most looks like a score, by its name; else the first."""
+    found = (pair for pair in metrics.items() if _TELLING.search(pair[0]))
+    return next(found, next(iter(metrics.items()), None))

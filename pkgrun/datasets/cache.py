@@ -16,7 +16,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -223,6 +223,33 @@ class Copies:
                 return
             if size and self._removed(path):
                 total -= size
+
+    def drop(self, raws: Collection[bytes]) -> tuple[int, int]:
+        """Remove the copies that hold certain contents, whichever their dataset.
+
+        Args:
+            raws: the SHA-256 of each.
+
+        Returns:
+            How many datasets' copies were removed, and how many are in use and stay for now.
+
+        Raises:
+            PermissionDenied, Temporary: the system refuses.
+        """
+        gone = busy = 0
+        wanted = {raw.hex() for raw in raws}
+        try:
+            names = [name for name in os.listdir(self.folder) if name.endswith(".lock")]
+        except FileNotFoundError:
+            return 0, 0
+        except OSError as error:
+            raise translate(error, shown(self.folder)) from error
+        for name in names:
+            path = os.path.join(self.folder, name)
+            if any(manifest.holds(slot, wanted) for slot in _slots(path.removesuffix(".lock"))):
+                removed = self._removed(path)
+                gone, busy = gone + removed, busy + (not removed)
+        return gone, busy
 
     def _removed(self, path: str) -> bool:
         """Remove a key's copies, unless somebody uses or fills them."""

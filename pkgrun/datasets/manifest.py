@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import stat as mode
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 
@@ -144,6 +144,18 @@ def digests(path: str) -> dict[str, str]:
     with open(path, "rb") as file:
         file.readline()
         return {seen.path: content for seen, content in map(_parsed, file) if seen.kind in "fx"}
+
+
+def holds(slot: str, wanted: Collection[str]) -> bool:
+    """Whether a copy holds one of some contents, by the SHA-256 in hex; one without a manifest is read for that."""
+    try:
+        return not set(digests(os.path.join(slot, "manifest")).values()).isdisjoint(wanted)
+    except (OSError, ValueError):
+        content = os.path.join(slot, "content")
+    try:
+        return any(_content(content, seen, {}) in wanted for seen in _walk(content) if seen.kind in "fx")
+    except FileNotFoundError:  # somebody fills it, or nobody has
+        return False
 
 
 def taken(folder: str) -> int:

@@ -24,9 +24,9 @@ from pkgrun.store import bulk, fresh, intake
 from pkgrun.store.files import Look, Taken, open_regular, shown, take
 from pkgrun.store.intake import Ingested, Portion, portions
 from pkgrun.store.local import translate, write_all
-from pkgrun.store.objects import Sink
 from pkgrun.store.parallel import each
 from pkgrun.store.scan import Listing, scan, unchanged
+from pkgrun.store.sinks import Sink
 
 _FICLONE = 0x40049409
 """`ioctl` of Linux: share the blocks of another file, copied when either is written to (linux/fs.h)."""

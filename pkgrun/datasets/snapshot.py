@@ -6,15 +6,16 @@ a walk. What the cache says of a file is used only where the sink holds its byte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pkgrun.datasets.stat_cache import MARGIN, Row, StatCache
 from pkgrun.records import Tree
 from pkgrun.store import bulk, trees
+from pkgrun.store.files import shown
 from pkgrun.store.intake import Ingested, Portion, Progress, portions
-from pkgrun.store.objects import Sink
 from pkgrun.store.scan import Folder, Listing
+from pkgrun.store.sinks import Sink
 from pkgrun.store.trees import Entry
 
 _UNKNOWN = bytes(32)
@@ -39,13 +40,16 @@ def take(
 
     Raises:
         NotFound, PermissionDenied, Temporary, DataInvalid: a file cannot be read or kept; it is named.
+        Erased: one holds what was erased.
     """
     known = cache.below(listing.root)
     states = [_recall(listing, folder, cache, known) for folder in listing.content]
+    _refuse_erased(states, sink)
     if (tree := _unchanged(states, sink)) is not None:
         progress(tree.bytes)
         return Ingested(tree)
-    wanted = {state.folder.path: some for state in states if (some := list(_wanted(state, sink)))}
+    there = _there(states, sink)
+    wanted = {state.folder.path: some for state in states if (some := list(_wanted(state, sink, there)))}
     if wanted or any(state.row is None for state in states):
         begin()
     progress(sum(sum(state.folder.sizes()) for state in states if state.folder.path not in wanted))
@@ -68,6 +72,12 @@ class _State:
     row: Row | None
     sizes: dict[int, int]
     was: bytes = b""
+
+    @property
+    def split(self) -> bool:
+        """Whether the directory consists of parts."""
+        folder = self.folder
+        return len(folder.names) + len(folder.links) + len(folder.folders) > trees.PART_LIMIT
 
     def digest(self, index: int) -> bytes:
         """Of one file."""
@@ -109,8 +119,16 @@ def _recall(listing: Listing, folder: Folder, cache: StatCache, known: Mapping[s
     return state
 
 
+def _refuse_erased(states: Iterable[_State], sink: Sink) -> None:
+    """Of what is known already: what is read is refused by whoever reads it."""
+    for state in states if sink.erased else ():
+        if (number := sink.erased.first(state.digests)) is not None:
+            path = state.folder.below(state.folder.names[number])
+            raise sink.erased.error(state.digest(number), shown(path))
+
+
 def _unchanged(states: Sequence[_State], sink: Sink) -> Tree | None:
-    """The tree, if all of it looks as it did and is in the sink: then one question is enough."""
+    """The tree, if all of it looks as it did and is in the sink."""
     rows = {state.folder.path: state.row for state in states if state.row is not None and state.row.node}
     if len(rows) != len(states):
         return None
@@ -119,23 +137,30 @@ def _unchanged(states: Sequence[_State], sink: Sink) -> Tree | None:
         if below != rows[state.folder.path].below:
             return None
     root = rows[""]
-    if not sink.holds_directory(_digest(root.node)):
+    asked = [state for state in states if not state.folder.path] if sink.vouches else states
+    if not _there(asked, sink).issuperset(rows[state.folder.path].node for state in asked):
         return None
     return Tree(digest=_digest(root.node), files=root.files, bytes=root.bytes)
 
 
-def _wanted(state: _State, sink: Sink) -> Iterator[int]:
-    """Which files have to be read: a directory that the sink holds is there with all below it."""
-    if state.row is not None and state.row.node and sink.holds_directory(_digest(state.row.node)):
+def _there(states: Iterable[_State], sink: Sink) -> set[bytes]:
+    """Which of the directories that are known of folders the sink holds: of one that has changed, as it was."""
+    known = {node: state.split for state in states if (node := state.row.node if state.row else state.was)}
+    return sink.holds_directories(known, {node for node, split in known.items() if split})
+
+
+def _wanted(state: _State, sink: Sink, there: Collection[bytes]) -> Iterator[int]:
+    """Which files have to be read: a directory that is there need not be made, and the sink holds its files."""
+    if state.row is not None and state.row.node in there:
         return
     if state.row is None and state.digests == bytes(len(state.digests)):  # nothing is known of any
         yield from range(len(state.folder.names))
         return
+    held = (state.row.node if state.row else state.was) in there
     state.row = None
-    there = bool(state.was) and sink.holds_directory(_digest(state.was))
     for index, size in enumerate(state.folder.sizes()):
         digest = state.digest(index)
-        if digest == _UNKNOWN or not (there or sink.holds(_digest(digest), size)):
+        if digest == _UNKNOWN or not (held or sink.holds(_digest(digest), size)):
             yield index
 
 

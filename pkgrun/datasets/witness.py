@@ -21,8 +21,8 @@ from pkgrun.datasets.written import between
 from pkgrun.errors import Bug, NotFound
 from pkgrun.store.files import shown
 from pkgrun.store.intake import Ingested, Progress
-from pkgrun.store.objects import Sink
 from pkgrun.store.scan import Listing
+from pkgrun.store.sinks import Sink
 
 _CLOCK = 5 if sys.platform == "linux" else time.CLOCK_REALTIME
 """The clock that files are stamped with: CLOCK_REALTIME_COARSE (linux/time.h), for which Python has no name. Any other

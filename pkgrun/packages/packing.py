@@ -14,6 +14,7 @@ from typing import BinaryIO
 from pkgrun.errors import PackageInvalid
 from pkgrun.packages.archive_names import Names, complaint
 from pkgrun.store import trees
+from pkgrun.store.checkout import without_erased
 from pkgrun.store.files import shown
 from pkgrun.store.objects import Objects
 from pkgrun.store.trees import Entry
@@ -36,22 +37,27 @@ def pack(
     out: BinaryIO,
     *,
     label: str,
+    skip_erased: bool = False,
     progress: Callable[[int], object] = lambda size: None,
-) -> None:
-    """Write a tree as a zip with the one root folder `root`.
+) -> list[str]:
+    """Write a tree as a zip with the one root folder `root`; the paths of files that were left out.
 
     Args:
         out: empty, and can seek.
         label: what is packed, for errors.
+        skip_erased: leave out what was erased.
         progress: told the bytes that are packed.
 
     Raises:
         PackageInvalid: it holds what a package's zip may not hold: a link, or a name that not every system has.
         Damaged: the store's bytes are not what they were.
+        Erased: a file was erased.
         OSError: as the system says; the caller knows the place.
     """
     # By their parts, as `archives` unpacks it.
-    found = sorted(trees.walk(objects, tree), key=lambda one: one[0].split("/"))
+    left_out: list[str] = []
+    whole = without_erased(objects, trees.walk(objects, tree), left_out if skip_erased else None)
+    found = sorted(whole, key=lambda one: one[0].split("/"))
     _check(found, root, label)
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as file:
         file.writestr(_head(f"{root}/", "dir"), b"")
@@ -65,6 +71,7 @@ def pack(
                 for piece in objects.stream(entry.digest):
                     member.write(piece)
                     progress(len(piece))
+    return left_out
 
 
 def _head(name: str, kind: str) -> zipfile.ZipInfo:

@@ -8,7 +8,9 @@ from pkgrun.identity import RUN_ID_PATTERN
 from pkgrun.records.numbered import Head
 from pkgrun.records.record import FORMAT, Count, Digest, Name, Record, RunId, Tree, VersionNumber, Whole
 
-RunKind = Literal["import", "training", "evaluation", "full", "copy", "dataset", "repair"]
+RunKind = Literal[
+    "import", "training", "evaluation", "full", "reproduction", "copy", "dataset", "repair", "erasure"
+]
 Status = Literal[
     "scheduled",
     "packaging",
@@ -50,7 +52,15 @@ class TrainingRequest(Record):
     """What was asked of a pipeline: a training, an evaluation, or a full one."""
 
     LATER: ClassVar[frozenset[str]] = frozenset(
-        {"evaluation_data", "save_test_data", "baseline", "override_requirements", "relax_pins"}
+        {
+            "evaluation_data",
+            "save_test_data",
+            "baseline",
+            "override_requirements",
+            "relax_pins",
+            "reproduces",
+            "pipeline",
+        }
     )
 
     base: VersionNumber
@@ -81,6 +91,13 @@ class TrainingRequest(Record):
     storage: Annotated[Count | None, Field(description="Bytes that it may write at most.")] = None
     description: str | None = None
     tags: dict[str, str] = Field(default={})
+    reproduces: Annotated[
+        RunId | None, Field(description="Of a reproduction: the run that is done again.")
+    ] = None
+    pipeline: Annotated[
+        Literal["training", "evaluation", "full"] | None,
+        Field(description="Of a reproduction: that run's kind."),
+    ] = None
 
 
 class ImportRequest(Record):
@@ -103,8 +120,20 @@ class CopyRequest(Record):
     store: Annotated[str, Field(pattern=RUN_ID_PATTERN, description="Its id.")]
 
 
+class ErasureRequest(Record):
+    """What was asked of an erasure, and what was known of it: all that its receipt says besides."""
+
+    digest: Digest
+    bytes: Annotated[Count | None, Field(description="Its size; null if nobody knew.")] = None
+    reason: str
+    affected: Count = 0
+    versions: Annotated[tuple[str, ...], Field(description="The first thousand of those affected.")] = ()
+
+
 class Intent(Record):
     """`runs/<id>/intent.json`: what is asked, and the head seen. The operation exists from here on."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"erasure"})
 
     format: Literal[1] = FORMAT
     run: RunId
@@ -122,6 +151,7 @@ class Intent(Record):
     dataset: Annotated[Name | None, Field(description="Which dataset gets a number.")] = None
     registration: DatasetRequest | None = None
     copy_: Annotated[CopyRequest | None, Field(alias="copy")] = None
+    erasure: ErasureRequest | None = None
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 

@@ -8,9 +8,12 @@ from pydantic import AwareDatetime, Field
 
 from pkgrun.records.intents import Sandbox
 from pkgrun.records.numbered import DatasetEntry, Environment, VersionEntry
-from pkgrun.records.record import FORMAT, Blob, Count, Record, RunId, Tree, Whole
+from pkgrun.records.record import FORMAT, Blob, Count, Record, RunId, Tree, VersionNumber, Whole
 
 Decision = Literal["COMMIT", "FAILED", "KILLED", "TIMED-OUT", "LOST"]
+
+
+_LISTED = "The store holds its directories: the names and digests of all its files."
 
 
 class PhaseTime(Record):
@@ -61,6 +64,8 @@ class Written(Record):
 class Data(Record):
     """The dataset as the package's code was given it."""
 
+    LATER: ClassVar[frozenset[str]] = frozenset({"listed"})
+
     source: str
     tree: Tree
     role: Literal["input", "trained", "evaluated"] = "input"
@@ -71,10 +76,13 @@ class Data(Record):
     )
     doubt: Annotated[str | None, Field(description="Another reason not to attest.")] = None
     written: Annotated[Written | None, Field(description="What the package's code did there.")] = None
+    listed: Annotated[bool, Field(description=_LISTED)] = False
 
 
 class Passed(Record):
     """What one call was given, where the package's own code had made it out of the dataset."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"listed"})
 
     call: Annotated[str, Field(description="As the phase is named.")]
     role: Literal["trained", "evaluated"]
@@ -82,6 +90,7 @@ class Passed(Record):
     tree: Tree
     attested: Annotated[bool, Field(description="The digest is of the bytes that the call was given.")]
     kept: Annotated[bool, Field(description="The store holds its content.")] = False
+    listed: Annotated[bool, Field(description=_LISTED)] = False
 
 
 class Exit(Record):
@@ -139,11 +148,84 @@ class RunError(Record):
     traceback: Annotated[str | None, Field(description="The package's own frames.")] = None
 
 
+class Cause(Record):
+    """Why a reproduction came out otherwise, or may have."""
+
+    known: Annotated[
+        bool, Field(description="It was shown: without it the bytes are the same. Else it is possible.")
+    ]
+    message: Annotated[str, Field(description="Holds nothing of a file's content but names.")]
+    path: Annotated[str | None, Field(description="The file that it is about, `artifacts/…` among them.")] = (
+        None
+    )
+
+
+class Differing(Record):
+    """The files and links that one of two trees has otherwise; each list is of paths."""
+
+    changed: FileList = Field(default_factory=FileList)
+    added: FileList = Field(default_factory=FileList)
+    removed: FileList = Field(default_factory=FileList)
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return self.changed.count + self.added.count + self.removed.count
+
+
+class Measured(Record):
+    """The numbers that a run's code gave."""
+
+    score: float | None = None
+    baseline_score: float | None = None
+    metrics: dict[str, float] | None = None
+
+
+class Reproduction(Record):
+    """What came of doing a run again. `added` files are those that only the reproduction made."""
+
+    run: Annotated[RunId, Field(description="The run that was done again.")]
+    version: Annotated[VersionNumber | None, Field(description="That one's; null of an evaluation.")] = None
+    verdict: Annotated[
+        Literal["identical", "differs", "unproven"],
+        Field(description="Unproven: nothing differs, but it was not shown that the same went in."),
+    ]
+    tree: Annotated[
+        Tree | None,
+        Field(description="What the version would have been; null of an evaluation. The store keeps it."),
+    ] = None
+    files: Annotated[Differing, Field(description="Of the version.")] = Field(default_factory=Differing)
+    artifacts: Differing = Field(default_factory=Differing)
+    passed: Annotated[
+        tuple[str, ...], Field(description="Folders that the package's own code prepared otherwise.")
+    ] = ()
+    before: Annotated[Measured, Field(description="The numbers of the run that was done again.")] = Field(
+        default_factory=Measured
+    )
+    now: Measured = Field(default_factory=Measured)
+    doubts: Annotated[tuple[str, ...], Field(description="What is not shown to have been the same.")] = ()
+    causes: tuple[Cause, ...] = ()
+
+    @property
+    def differs(self) -> tuple[str, ...]:
+        """What is not the same, by name: files of the version, `artifacts/…`, folders, numbers."""
+        told = [*self.files.changed.names, *self.files.added.names, *self.files.removed.names]
+        left = (*self.artifacts.changed.names, *self.artifacts.added.names, *self.artifacts.removed.names)
+        told += [f"artifacts/{name}" for name in left]
+        told += [f"{folder}/" for folder in self.passed]
+        told += [
+            name
+            for name in ("score", "baseline_score")
+            if getattr(self.before, name) != getattr(self.now, name)
+        ]
+        return tuple(told)
+
+
 class Facts(Record):
     """What a run found out, whatever its end."""
 
     LATER: ClassVar[frozenset[str]] = frozenset(
-        {"evaluation_data", "passed", "evaluation_snapshot", "baseline_score", "devices"}
+        {"evaluation_data", "passed", "evaluation_snapshot", "baseline_score", "devices", "reproduced"}
     )
 
     started: AwareDatetime
@@ -172,13 +254,23 @@ class Facts(Record):
     ] = ()
     usage: Usage | None = None
     warnings: tuple[str, ...] = ()
+    reproduced: Annotated[
+        Reproduction | None, Field(description="Of a reproduction that ran to its end.")
+    ] = None
 
     @property
     def kept(self) -> tuple[Tree, ...]:
         """What the store holds because of this run, but for its log and its lock."""
         passed = (one.tree for one in self.passed if one.kept)
-        found = (self.artifacts, self.snapshot, self.evaluation_snapshot, *passed)
+        again = self.reproduced.tree if self.reproduced else None
+        found = (self.artifacts, self.snapshot, self.evaluation_snapshot, *passed, again)
         return tuple(tree for tree in found if tree is not None)
+
+    @property
+    def listed(self) -> tuple[Tree, ...]:
+        """Of what its calls were given, that whose directories the store holds, whether or not it holds the files."""
+        given = (self.data, self.evaluation_data, *self.passed)
+        return tuple(one.tree for one in given if one is not None and one.listed)
 
 
 class Share(Record):
@@ -191,18 +283,32 @@ class Share(Record):
 class Copied(Record):
     """What a copy decided to bring. Whoever carries it out creates each of `records` under the key that is its path."""
 
+    LATER: ClassVar[frozenset[str]] = frozenset({"receipts"})
+
     versions: Share
     datasets: Annotated[Share, Field(description="Numbers of datasets.")]
     runs: Share
     removals: Annotated[Count, Field(description="Tombstones of versions that were brought.")] = 0
+    receipts: Annotated[Count, Field(description="Receipts of erasure that were brought.")] = 0
     open: Annotated[Count, Field(description="Runs left out, because they went on.")] = 0
     files: Annotated[Count, Field(description="Contents that were not there yet.")] = 0
     bytes: Annotated[Count, Field(description="Of these.")] = 0
     records: Annotated[Tree | None, Field(description="Null where nothing was to be brought.")] = None
 
 
+class Swept(Record):
+    """What an erasure took out of the store."""
+
+    objects: Annotated[Count, Field(description="Files that were nothing but the content.")] = 0
+    packs: Annotated[Count, Field(description="Packs that held it, and were written anew without.")] = 0
+    aside: Annotated[Count, Field(description="Files in quarantine that held it, or may have.")] = 0
+    bytes: Annotated[Count, Field(description="By which the store is smaller.")] = 0
+
+
 class Outcome(Record):
     """`runs/<id>/outcome.json`: the decision. Whoever creates it has decided; nobody can decide again."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"erased"})
 
     format: Literal[1] = FORMAT
     run: RunId
@@ -213,5 +319,6 @@ class Outcome(Record):
         None
     )
     copied: Annotated[Copied | None, Field(description="Of COMMIT: what was copied.")] = None
+    erased: Annotated[Swept | None, Field(description="Of COMMIT: what was erased.")] = None
     error: RunError | None = None
     facts: Facts | None = None

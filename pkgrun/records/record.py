@@ -94,6 +94,10 @@ def _leave_out(record: Record, told: dict[str, Any]) -> None:
     for name, value in record:
         if isinstance(value, Record):
             _leave_out(value, told[fields[name].alias or name])
+        elif isinstance(value, tuple):
+            for one, line in zip(value, told.get(fields[name].alias or name, ()), strict=False):
+                if isinstance(one, Record):
+                    _leave_out(one, line)
 
 
 class StoreRecord(Record):

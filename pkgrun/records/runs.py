@@ -1,10 +1,10 @@
 """What is written of a run for reading: all that is known of it, and the same under the vendor's names."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from pkgrun.records.intents import Actor, CopyRequest, RunKind, Status, TrainingRequest
+from pkgrun.records.intents import Actor, CopyRequest, ErasureRequest, RunKind, Status, TrainingRequest
 from pkgrun.records.numbered import Git, VersionEntry
 from pkgrun.records.outcomes import (
     Changes,
@@ -15,7 +15,9 @@ from pkgrun.records.outcomes import (
     Facts,
     Outcome,
     PhaseTime,
+    Reproduction,
     RunError,
+    Swept,
     Usage,
 )
 from pkgrun.records.record import FORMAT, Name, Record, RunId, Tree, VersionNumber, Whole
@@ -25,6 +27,8 @@ FINAL: frozenset[Status] = frozenset({"successful", "failed", "killed", "timed-o
 
 class RunRecord(Record):
     """`runs/<id>/run.json`: all that is known of a run, for reading; follows from the other records."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"erasure", "erased"})
 
     format: Literal[1] = FORMAT
     run: RunId
@@ -48,6 +52,8 @@ class RunRecord(Record):
     git: Git | None = None
     source: Annotated[CopyRequest | None, Field(description="Of a copy.")] = None
     copied: Copied | None = None
+    erasure: ErasureRequest | None = None
+    erased: Annotated[Swept | None, Field(description="Of an erasure: what it took out of the store.")] = None
     error: RunError | None = None
     facts: Facts | None = None
 
@@ -55,6 +61,16 @@ class RunRecord(Record):
     def subject(self) -> str:
         """The package or dataset that it is about."""
         return self.package or self.dataset or ""
+
+    @property
+    def pipeline(self) -> str:
+        """What its code was called for: of a reproduction the kind of the run that it does again."""
+        return (self.request and self.request.pipeline) or self.kind
+
+    @property
+    def reproduced(self) -> Reproduction | None:
+        """Of a reproduction that ran to its end: what came of it."""
+        return self.facts.reproduced if self.facts else None
 
     @property
     def final(self) -> bool:

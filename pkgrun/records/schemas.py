@@ -3,6 +3,7 @@
 from typing import Any
 
 from pkgrun.records.collecting import Removal, Sentence, Underway, Verdict
+from pkgrun.records.erasing import Receipt
 from pkgrun.records.intents import Heartbeat, Intent, KeyRecord
 from pkgrun.records.nodes import TreeNode
 from pkgrun.records.numbered import DatasetRecord, VersionRecord
@@ -23,6 +24,7 @@ STORED: dict[str, type[Record]] = {
     "run": RunRecord,
     "results": Results,
     "removal": Removal,
+    "receipt": Receipt,
     "sentence": Sentence,
     "underway": Underway,
     "verdict": Verdict,

@@ -24,10 +24,11 @@ from pkgrun.records import (
 from pkgrun.runs import idempotency, recover, twins
 from pkgrun.runs.landing import KEY
 from pkgrun.runs.twins import Numbered
-from pkgrun.store import numbers, operations, registry, roots
+from pkgrun.store import erased, numbers, operations, registry, roots
 from pkgrun.store.objects import digest_of
 from pkgrun.store.operations import key as key_of
 from pkgrun.store.parallel import each
+from pkgrun.store.reach import reach
 from pkgrun.store.root import Store
 
 _REGISTERED = re.compile(rf"({NAME_PATTERN.strip('^$')})@([1-9][0-9]{{0,7}})(/.*)?", re.DOTALL)
@@ -41,6 +42,7 @@ class Item:
     keys: tuple[str, ...]
     trees: tuple[Tree, ...] = ()
     blobs: tuple[Blob, ...] = ()
+    listings: tuple[Tree, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,26 @@ def load(source: Store, target: Store, package: str | None) -> Cargo:
     )
     loading.check()
     return cargo
+
+
+def receipts(source: Store, target: Store, concerned: Cargo | None) -> list[bytes]:
+    """The receipts of the source, byte for byte, for what the target has not erased.
+
+    Args:
+        concerned: only of what this leads to; None for all of them.
+
+    Raises:
+        Damaged: one of them is not what it should be.
+    """
+    raws = erased.raws(source.backend) - erased.raws(target.backend)
+    if raws and concerned is not None:
+        every = (*concerned.versions, *concerned.datasets, *concerned.runs)
+        trees = tuple(tree for item in every for tree in (*item.trees, *item.listings))
+        blobs = tuple(blob for item in every for blob in item.blobs)
+        reached = reach(source.objects, [roots.Root("", "", trees, blobs)])
+        raws &= {*reached.files, *reached.large}
+    found = (erased.receipt(source.backend, raw) for raw in sorted(raws))
+    return [receipt.to_bytes() for receipt in found if receipt is not None]
 
 
 def check_numbers(source: Store, target: Store, cargo: Cargo) -> None:
@@ -288,10 +310,17 @@ class _Loading:
             events = key_of(run, "events")
             found = [f"{events}/{name}" for name in self.source.backend.list(events)]
             keys += filter(KEY.fullmatch, found)
-        gone = record.package and record.version and (record.package, record.version) in self.removed
-        trees = () if gone else tuple(roots.trees_of(outcome))
-        item = Item(begun and decided, tuple(keys), trees, tuple(roots.blobs_of(outcome)))
+        trees = () if self._gone(record) else tuple(roots.trees_of(outcome))
+        blobs, listings = tuple(roots.blobs_of(outcome)), roots.listings_of(outcome)
+        item = Item(begun and decided, tuple(keys), trees, blobs, listings)
         return run, (item, intent.idempotency_key)
+
+    def _gone(self, record: RunRecord) -> bool:
+        """Whether what a run kept went with its version, or with that of the run that it reproduces."""
+        if record.reproduced is not None:
+            original = self._settled(record.reproduced.run)
+            return original is not None and self._gone(original)
+        return record.version is not None and (record.package, record.version) in self.removed
 
     def claims(self, keys: Mapping[str, str | None]) -> list[Item]:
         """What idempotency keys stand for, as far as their runs are copied; an attempt without those before it is none."""

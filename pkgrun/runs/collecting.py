@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pkgrun.errors import UsageError
 from pkgrun.observe import Observer, Phase, Progress
 from pkgrun.records import Actor
-from pkgrun.runs import reaper, recover, retention
+from pkgrun.runs import erasing, reaper, recover, retention
 from pkgrun.runs.removing import Removed
 from pkgrun.runs.retention import Rule, Verdict
 from pkgrun.store import collecting, operations, sweeping
@@ -73,6 +73,7 @@ def collect(
     if rule is not None:
         observer(Phase("prune", time.time()))
         removed = retention.prune(store, None, rule, force=force, by=by).removed
+    erasing.sweep_again(store, by=by, observer=observer)
     observer(Phase("look", time.time()))
     collected = sweeping.collect(
         store.backend,
@@ -82,6 +83,7 @@ def collect(
         grace=grace,
         told=_Told(observer),
     )
+    erasing.sweep_again(store, by=by, observer=observer)  # what was moved may have been erased meanwhile
     return Collection(lost, removed, collected)
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from pkgrun.errors import NotFound, UsageError
-from pkgrun.records import Environment, RunRecord, VersionRecord
+from pkgrun.records import Environment, RunRecord, Tree, VersionRecord
 from pkgrun.runs import lookup, recover
 from pkgrun.runs.comparison import Column, Comparison, File, Subject, rows
 from pkgrun.store import numbers, trees
@@ -17,7 +17,7 @@ from pkgrun.store.files import shown
 from pkgrun.store.root import Store
 from pkgrun.worker import locks
 
-_PIPELINES = ("training", "evaluation", "full")
+_PIPELINES = ("training", "evaluation", "full", "reproduction")
 _PINNED = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*(?:===?|@)\s*([^\s;]+)")
 
 
@@ -31,7 +31,7 @@ def compare(store: Store, names: Sequence[str]) -> Comparison:
     """
     if len(names) < 2:
         raise UsageError("one thing cannot be compared", hint="name two versions, or more")
-    subjects = [_subject(store, name) for name in names]
+    subjects = [subject(store, name) for name in names]
     contents = [subject.tree.digest for subject in subjects if subject.tree and not subject.column.removed]
     return Comparison(
         columns=tuple(subject.column for subject in subjects),
@@ -40,8 +40,14 @@ def compare(store: Store, names: Sequence[str]) -> Comparison:
     )
 
 
-def _subject(store: Store, name: str) -> Subject:
-    """What a name means: with `@`, or if a package has that name, a version; else a run."""
+def subject(store: Store, name: str) -> Subject:
+    """What a name means: with `@`, or if a package has that name, a version; else a run.
+
+    Raises:
+        UsageError: it is a run that is no pipeline.
+        NotFound, InvalidName: it is not there, or no name.
+        Damaged: what the store holds of it cannot be read.
+    """
     is_run = re.fullmatch(r"[0-9a-f][0-9a-f-]{3,35}", name) and not numbers.majors(store.backend, name)
     if is_run:
         record = recover.settle(store, lookup.run(store, name))
@@ -74,12 +80,19 @@ def _described(store: Store, version: VersionRecord | None, record: RunRecord | 
     )
     return Subject(
         column=_column(version, record, pipeline, removed=removed),
-        tree=version.tree if version else record.input if record else None,
+        tree=version.tree if version else _content(record),
         version=version,
         record=pipeline,
         environment=environment,
         packages=_packages(store, environment) if environment and not removed else {},
     )
+
+
+def _content(record: RunRecord | None) -> Tree | None:
+    """What a run without a version stands for: what it made as a reproduction, else what it started from."""
+    if record is None:
+        return None
+    return (record.reproduced.tree if record.reproduced else None) or record.input
 
 
 def _is_removed(store: Store, version: VersionRecord | None, record: RunRecord | None) -> bool:

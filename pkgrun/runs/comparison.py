@@ -16,7 +16,18 @@ Group: TypeAlias = Literal[
     "made", "run", "content", "score", "metrics", "parameters", "options", "data", "environment", "packages"
 ]
 
-_REQUEST = ("base", "tree", "data", "evaluation_data", "parameters", "secrets", "description", "tags")
+_REQUEST = (
+    "base",
+    "tree",
+    "data",
+    "evaluation_data",
+    "parameters",
+    "secrets",
+    "description",
+    "tags",
+    "reproduces",
+    "pipeline",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,15 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pkgrun.errors import Damaged, UsageError
+from pkgrun.errors import Damaged, Erased, UsageError
 from pkgrun.observe import Notice, Observer, Phase, Progress
 from pkgrun.records import Actor, Copied, CopyRequest, Head, Intent, Outcome, Tree
-from pkgrun.runs import cargo, recover
+from pkgrun.records.erasing import Receipt
+from pkgrun.runs import cargo, decision, recover
 from pkgrun.runs.cargo import Cargo
 from pkgrun.runs.handle import error_of
 from pkgrun.runs.heart import working
 from pkgrun.runs.here import sign_of_life
-from pkgrun.store import operations, trees
+from pkgrun.store import erased, erasing, operations, trees
 from pkgrun.store.files import shown
 from pkgrun.store.parallel import each
 from pkgrun.store.root import Store
@@ -71,22 +72,26 @@ def copy(source: Store, target: Store, *, package: str | None, by: Actor, observ
     hasty, target = target.backend, target.apart().waiting(observer)
     observer(Phase("compare", time.time()))
     load = cargo.load(source, target, package)
-    if not load.missing:
+    receipts = cargo.receipts(source, target, None if package is None else load)
+    if not load.missing and not receipts:
         return Copy(_copied(load, Sent(), None), None)
     intent = _intent(source, package, by)
     with recover.never_open(target, intent), working(hasty, intent) as check:
         operations.begin(target.backend, intent)
+        _bring(receipts, target, intent.run)
         target.objects.begun(intent.run)
         observer(Phase("copy", time.time()))
-        load, sent = _send_all(source, target, package, load, observer, check)
+        load, sent = _send_all(source, target, package, load, observer, check, intent.run)
         observer(Phase("commit", time.time()))
         records = _pack(source, target, load, check)
         target.objects.flush()
         check()
         cargo.check_numbers(source, target, load)  # again: meanwhile somebody may have taken one of them
-        copied = _copied(load, sent, records)
+        copied = _copied(load, sent, records, len(receipts))
         outcome = Outcome(run=intent.run, decision="COMMIT", created=datetime.now(UTC), copied=copied)
-        made = recover.carry_out(target, intent, operations.decide(target.backend, outcome))
+        made = recover.carry_out(
+            target, intent, operations.decide(target.backend, decision.check(target, outcome))
+        )
     if made.error is not None:
         raise error_of(made)
     return Copy(copied, intent.run)
@@ -106,12 +111,13 @@ def _intent(source: Store, package: str | None, by: Actor) -> Intent:
     )
 
 
-def _copied(load: Cargo, sent: Sent, records: Tree | None) -> Copied:
+def _copied(load: Cargo, sent: Sent, records: Tree | None, receipts: int = 0) -> Copied:
     return Copied(
         versions=cargo.share(load.versions),
         datasets=cargo.share(load.datasets),
         runs=cargo.share(load.runs),
         removals=cargo.share(load.removals).copied,
+        receipts=receipts,
         open=load.open,
         files=sent.files,
         bytes=sent.bytes,
@@ -126,12 +132,19 @@ def _send_all(
     load: Cargo,
     observer: Observer,
     check: Callable[[], None],
+    run: str,
 ) -> tuple[Cargo, Sent]:
     """The contents that the target lacks; and of what. If they are gone because versions were removed from the source
-    meanwhile, and collected, it goes on without what these alone needed."""
+    meanwhile, and collected, it goes on without what these alone needed; likewise without what was erased there."""
     while True:
         try:
             return load, _send(source, target, load, observer, check)
+        except Erased:
+            source.objects.erased.look()
+            if not (new := cargo.receipts(source, target, None if package is None else load)):
+                raise
+            _bring(new, target, run)
+            target.objects.erased.look()
         except Damaged:
             again = cargo.load(source, target, package)
             gone = sorted(again.removed - load.removed)
@@ -143,10 +156,21 @@ def _send_all(
             load = again
 
 
+def _bring(receipts: list[bytes], target: Store, run: str) -> None:
+    """What the source has erased is erased in the target, too, before anything else comes."""
+    for data in receipts:
+        receipt = Receipt.from_bytes(data, key="a receipt of the source")
+        target.backend.create(erased.key(bytes.fromhex(receipt.digest[7:])), data)
+    if receipts:
+        erasing.sweep(target.backend, check=decision.still_open(target, run))
+        target.objects.look_again()
+
+
 def _send(source: Store, target: Store, load: Cargo, observer: Observer, check: Callable[[], None]) -> Sent:
     """The contents that the target lacks."""
     wanted = [tree for item in load.missing for tree in item.trees]
     blobs = [blob for item in load.missing for blob in item.blobs]
+    listings = [tree for item in load.missing for tree in item.listings]
     total = sum(tree.bytes for tree in wanted) + sum(blob.bytes for blob in blobs)
     done, lock = 0, threading.Lock()
 
@@ -157,7 +181,7 @@ def _send(source: Store, target: Store, load: Cargo, observer: Observer, check: 
             done += size
             observer(Progress("copy", done, total, "bytes"))
 
-    return transfer(source.objects, target.objects, wanted, blobs, progress=told)
+    return transfer(source.objects, target.objects, wanted, blobs, listings, progress=told)
 
 
 # ---------------------------------------------------------------------- the records as a tree

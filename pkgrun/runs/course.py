@@ -19,6 +19,7 @@ from pkgrun.records import (
     Facts,
     Passed,
     PhaseTime,
+    Reproduction,
     Tree,
     Usage,
 )
@@ -52,6 +53,7 @@ class Course:
         self.confined: Confined | None = None
         self.devices: tuple[Device, ...] = ()
         self.usage: Usage | None = None
+        self.reproduced: Reproduction | None = None
 
     @property
     def phase(self) -> str | None:
@@ -118,6 +120,7 @@ class Course:
             devices=self.devices,
             usage=self.usage,
             warnings=tuple(self._warnings),
+            reproduced=self.reproduced,
         )
 
 

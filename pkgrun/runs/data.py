@@ -14,7 +14,6 @@ from pkgrun.runs.course import Course
 from pkgrun.runs.order import Order
 from pkgrun.runs.place import Place
 from pkgrun.store import trees
-from pkgrun.store.objects import into
 from pkgrun.store.root import Store
 from pkgrun.worker.supervisor import Stop
 
@@ -55,9 +54,8 @@ def given(store: Store, order: Order, at: Place, course: Course, stop: Stop, pyt
 def _nothing(store: Store, order: Order, at: Place, course: Course) -> None:
     for folder in order.plan.inside:
         os.mkdir(os.path.join(at.package, folder))
-    keeps = order.keeps_data
-    tree = trees.write_node([], into(store.objects, keeps=keeps))
-    course.snapshot = tree if keeps else None
+    if order.keeps_data:
+        course.snapshot = trees.write_node([], store.objects)
 
 
 class Given:

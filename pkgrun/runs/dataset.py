@@ -18,6 +18,7 @@ from pkgrun.observe import Progress
 from pkgrun.packages import contract
 from pkgrun.records import Data, FileList, RunError, Tree
 from pkgrun.records import Written as WrittenRecord
+from pkgrun.runs import listed
 from pkgrun.runs.course import Course
 from pkgrun.runs.order import Order
 from pkgrun.runs.place import Place
@@ -25,9 +26,9 @@ from pkgrun.runs.plan import Plan
 from pkgrun.runs.results import run_error
 from pkgrun.store.files import shown
 from pkgrun.store.local import translate
-from pkgrun.store.objects import into
 from pkgrun.store.root import Store
 from pkgrun.store.scan import scan
+from pkgrun.store.sinks import Sink
 from pkgrun.worker import namespaces
 from pkgrun.worker.namespaces import Overlay
 from pkgrun.worker.supervisor import Stop
@@ -74,7 +75,7 @@ class Mounting:
                 source,
                 os.path.join(self._at.package, plan.data),
                 keeps=self._order.keeps_data,
-                role="evaluated" if self._order.intent.kind == contract.EVALUATION else "input",
+                role="evaluated" if plan.pipeline.kind == contract.EVALUATION else "input",
             )
             for folder in plan.inside:
                 mounted.make(os.path.relpath(folder, plan.data))
@@ -114,7 +115,8 @@ class Mounting:
                 return "it lies in the view of another dataset"
             return namespaces.probe(Path(folder), Path(at.scratch), cache=cache, python=self._python)
 
-        to, wanted = into(self._store.objects, keeps=keeps), self._order.request.mount
+        to = listed.into(self._store.objects, self._order, keeps=keeps)
+        wanted = self._order.request.mount
         mounted = mount(
             source,
             target,
@@ -134,7 +136,7 @@ class Mounting:
                 failed=lambda: self._stop.request("data"),
                 progress=lambda size: data.told(size),
             )
-        data = MountedData(source, target, mounted, over, witness, self._order, self._course, keeps, role)
+        data = MountedData(source, target, mounted, over, witness, self._order, self._course, to, keeps, role)
         return data
 
 
@@ -150,6 +152,7 @@ class MountedData:
         witness: Witness | None,
         order: Order,
         course: Course,
+        sink: Sink,
         keeps: bool,
         role: Purpose,
     ) -> None:
@@ -157,7 +160,7 @@ class MountedData:
         self.record: Data | None = None
         self.snapshot: Tree | None = None
         self._source, self._target, self._mounted, self._witness = source, target, mounted, witness
-        self._order, self._course, self._keeps, self._role = order, course, keeps, role
+        self._order, self._course, self._sink, self._keeps, self._role = order, course, sink, keeps, role
         self._made: set[str] = set()
         self._apart: set[str] = set()
         self._ended = False
@@ -235,13 +238,14 @@ class MountedData:
             role=self._role,
             mount=self._mounted.method,
             attested=testimony.attested,
-            unstable=_listed(unstable),
+            unstable=_file_list(unstable),
             doubt=testimony.doubt,
             written=WrittenRecord(
-                added=_listed(written.added),
-                changed=_listed(written.changed),
-                removed=_listed(written.removed),
+                added=_file_list(written.added),
+                changed=_file_list(written.changed),
+                removed=_file_list(written.removed),
             ),
+            listed=listed.settled(self._sink, self._source.label, self._course),
         )
         if testimony.attested and unstable:
             self._course.warn(
@@ -321,5 +325,5 @@ def _unstable(testimony: Testimony) -> str:
     return f"{count} of the dataset changed while the code ran on it, {shown(changed[0])} among them"
 
 
-def _listed(paths: tuple[str, ...]) -> FileList:
+def _file_list(paths: tuple[str, ...]) -> FileList:
     return FileList.of([shown(path) for path in paths])

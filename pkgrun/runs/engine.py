@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pkgrun.errors import Killed, PkgrunError, Temporary
 from pkgrun.observe import Event, Notice, Observer
 from pkgrun.records import Facts, Outcome, RunError, RunRecord, Tree, VersionEntry
-from pkgrun.runs import data, recover, steps
+from pkgrun.runs import data, decision, recover, steps
 from pkgrun.runs.course import Course
 from pkgrun.runs.heart import beating
 from pkgrun.runs.journal import Journal
@@ -18,7 +18,6 @@ from pkgrun.runs.place import Place, place
 from pkgrun.runs.results import run_error
 from pkgrun.runs.unrecorded import decided, kept
 from pkgrun.runs.verdict import DECISIONS
-from pkgrun.store import operations
 from pkgrun.store.root import Store
 from pkgrun.worker.secrets import Masker
 from pkgrun.worker.supervisor import Stop
@@ -59,6 +58,10 @@ def run(
         # Not the heart's: it only tells how the run stands, and does that again soon.
         store = store.waiting(course.observe, over=lambda: stop.reason == "killed")
         store.objects.begun(name)
+        if store.objects.erased:
+            from pkgrun.runs.caches import honour
+
+            honour(order.cache, store.id, store.objects.erased.raws)
         if order.keep_workdir:
             note(Notice(f"the work directory stays: {at.package}"))
         result = _attempt(store, order, at, course, stop)
@@ -67,7 +70,7 @@ def run(
             facts = course.facts().model_copy(update={"log": journal.keep(store.objects)})
             outcome = _outcome(order, result, facts)
             store.objects.flush()
-            standing = operations.decide(store.backend, outcome)
+            standing = decision.decide(store, outcome)
         except Temporary as error:
             raise kept(error, order, at, course) from error
         heart.stop()
@@ -78,7 +81,10 @@ def run(
 
 
 def _attempt(store: Store, order: Order, at: Place, course: Course, stop: Stop) -> Tree | RunError | None:
-    """All steps up to the decision; the new version's tree if the pipeline makes one, or why the run failed."""
+    """All steps up to the decision; the new version's tree if the pipeline makes one, or why the run failed.
+
+    Of a reproduction the tree gets no number: what it is worth is that it was compared.
+    """
     try:
         steps.stage(store, order, at, course)
         environment = steps.environment(store, order, at, course, stop)
@@ -87,9 +93,12 @@ def _attempt(store: Store, order: Order, at: Place, course: Course, stop: Stop) 
             ended = steps.call(store, order, at, course, environment, given, stop)
             failure = given.attest(steps.judge(order, at, course, given, ended))
         leak = _kept_artifacts(store, order, at, course, failure)
-        if failure or leak or not order.plan.pipeline.makes_version:
+        if failure or leak:
             return failure or leak
-        return steps.collect_package(store, order, at, course)
+        made = steps.collect_package(store, order, at, course) if order.plan.pipeline.makes_version else None
+        if order.original is not None and not isinstance(made, RunError):
+            steps.compare(store, order, course, made)
+        return made
     except Temporary as error:
         return run_error(kept(error, order, at, course), course.phase)
     except PkgrunError as error:
@@ -122,7 +131,7 @@ def _outcome(order: Order, result: Tree | RunError | None, facts: Facts) -> Outc
         run=order.intent.run,
         decision=DECISIONS.get(error.kind, "FAILED") if error else "COMMIT",
         created=datetime.now(UTC),
-        entry=_entry(order, result, facts) if isinstance(result, Tree) else None,
+        entry=_entry(order, result, facts) if isinstance(result, Tree) and order.original is None else None,
         error=error,
         facts=facts,
     )
@@ -139,6 +148,9 @@ def _masked(outcome: Outcome, mask: Masker) -> Outcome:
         found["error"] |= {name: mask.json(found["error"][name]) for name in ("message", "hint", "traceback")}
     for name in ("metrics", "changes", "warnings"):
         facts[name] = mask.json(facts[name])
+    if facts["reproduced"]:
+        told = ("files", "artifacts", "before", "now", "doubts", "causes")
+        facts["reproduced"] |= {name: mask.json(facts["reproduced"][name]) for name in told}
     for one in filter(None, (facts["data"], facts["evaluation_data"])):
         one |= {name: mask.json(one[name]) for name in ("source", "unstable", "doubt", "written")}
     return Outcome.model_validate(found)

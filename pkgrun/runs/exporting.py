@@ -26,36 +26,55 @@ _ZIP = ".zip"
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written: how many files of the package, and where: a folder, or the files that hold them."""
+    """What was written: how many files of the package, and where: a folder, or the files that hold them. `left_out`: paths of
+    files that were erased."""
 
     files: int
     paths: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def export(
-    store: Store, record: VersionRecord, out: str, *, form: Format = "folder", observer: Observer = silent
+    store: Store,
+    record: VersionRecord,
+    out: str,
+    *,
+    form: Format = "folder",
+    skip_erased: bool = False,
+    observer: Observer = silent,
 ) -> Exported:
     """Write a version where there is nothing yet.
 
     Args:
         out: of `folder` a new or empty folder, of `zip` the zip, of `aicenter` a folder that gets three files.
+        skip_erased: leave out files that were erased; not with `aicenter`, for then it is not that version any more.
 
     Raises:
         Conflict: something is there already.
         PackageInvalid: it holds what a zip may not hold.
         UsageError: that is no such form, or no path.
+        Erased: a file of it was erased.
         Damaged, PermissionDenied, Temporary: as their names say.
     """
     if form not in get_args(Format):
         raise UsageError(f"{form!r} is no form to export", hint=f"one of {', '.join(get_args(Format))}")
-    told = _told(record, observer)
+    told, left = _told(record, observer), list[str]()
     if form == "folder":
-        export_tree(store.objects, record.tree.digest, out, progress=told)
-        return Exported(record.tree.files, (out,))
+        left += export_tree(store.objects, record.tree.digest, out, skip_erased=skip_erased, progress=told)
+        return Exported(record.tree.files - len(left), (out,), tuple(left))
     if form == "zip":
         folder, name = _place(out)
-        export_files(folder, [name], lambda staged: _pack(store, record, staged, name, told))
-        return Exported(record.tree.files, (out,))
+
+        def write_zip(staged: str) -> None:
+            left.extend(_pack(store, record, staged, name, told, skip_erased=skip_erased))
+
+        export_files(folder, [name], write_zip)
+        return Exported(record.tree.files - len(left), (out,), tuple(left))
+    if skip_erased:
+        raise UsageError(
+            "--skip-erased goes with --format folder or zip: beside the others it is told which version it is",
+            hint="without the erased files it is another one",
+        )
     files = _beside(store, record)
     whole = aicenter.zip_name(record.package, record.version)
     names = [*files, whole]  # who sees the zip sees what is told of it
@@ -104,16 +123,25 @@ def _beside(store: Store, record: VersionRecord) -> dict[str, bytes]:
     }
 
 
-def _pack(store: Store, record: VersionRecord, staged: str, name: str, told: Callable[[int], None]) -> None:
+def _pack(
+    store: Store,
+    record: VersionRecord,
+    staged: str,
+    name: str,
+    told: Callable[[int], None],
+    *,
+    skip_erased: bool = False,
+) -> list[str]:
     path = os.path.join(staged, name)
     try:
         with open(path, "xb") as out:
-            pack(
+            return pack(
                 store.objects,
                 record.tree.digest,
                 name.removesuffix(_ZIP),
                 out,
                 label=f"{record.package}@{record.version}",
+                skip_erased=skip_erased,
                 progress=told,
             )
     except OSError as error:

@@ -6,13 +6,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
 from pkgrun.errors import Bug, NotFound, PkgrunError, Temporary, by_kind
 from pkgrun.identity import Version
 from pkgrun.observe import Event
-from pkgrun.records import RunRecord, Tree
+from pkgrun.records import Reproduction, RunRecord, Tree
 from pkgrun.records.collecting import Removal
 from pkgrun.runs import lookup, recover
 from pkgrun.runs.arguments import checked
@@ -64,6 +65,11 @@ class RunResult:
     def parent(self) -> Version | None:
         """The version that it started from."""
         return self.record.parent
+
+    @property
+    def reproduction(self) -> Reproduction | None:
+        """Of a reproduction: its verdict, which files differ, and what is known to be the cause."""
+        return self.record.reproduced
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -166,25 +172,33 @@ class Run:
         return sorted(trees.walk(self._store.objects, facts.artifacts.digest), key=lambda item: item[0])
 
     @checked
-    def export_artifacts(self, out: str | os.PathLike[str]) -> int:
+    def export_artifacts(self, out: str | os.PathLike[str], *, skip_erased: bool = False) -> int:
         """Write the artifacts into a folder, which must be new or empty; how many files they are.
 
+        Args:
+            skip_erased: leave out files that were erased.
+
         Raises:
+            Erased: a file was erased.
             NotFound: the version that it made was removed, and they with it.
             Conflict: the folder holds something.
             PermissionDenied, Temporary: it cannot be written.
         """
         facts = self._there().facts
-        return self._export(facts.artifacts if facts else None, out)
+        return self._export(facts.artifacts if facts else None, out, skip_erased=skip_erased)
 
     @checked
-    def export_snapshot(self, out: str | os.PathLike[str], *, role: Role = "input") -> int:
+    def export_snapshot(
+        self, out: str | os.PathLike[str], *, role: Role = "input", skip_erased: bool = False
+    ) -> int:
         """Write a snapshot of its data into a folder, which must be new or empty; how many files they are.
 
         Args:
             role: the dataset as it was put there, or, of a full pipeline, what was `trained` or `evaluated` on.
+            skip_erased: leave out files that were erased.
 
         Raises:
+            Erased: a file was erased.
             NotFound: it kept none, or the version that it made was removed, and that with it.
             Conflict: the folder holds something.
             PermissionDenied, Temporary: it cannot be written.
@@ -197,13 +211,40 @@ class Run:
                 f"the run {self.id} kept no snapshot of {what}",
                 hint="--save-training-data or --save-test-data keeps one",
             )
-        return self._export(tree, out)
+        return self._export(tree, out, skip_erased=skip_erased)
+
+    def excerpts(self) -> dict[str, list[str]]:
+        """Of a reproduction: the first lines that differ in small texts, by path, as a diff has them; of no other run any."""
+        from pkgrun.runs.excerpts import excerpts  # only a page needs it
+
+        return excerpts(self._store, self.record())
+
+    @checked
+    def export_reproduction(self, out: str | os.PathLike[str]) -> int:
+        """Write what a reproduction made, the package as its version would have been, into a folder, which must be new or
+        empty; how many files they are.
+
+        Raises:
+            NotFound: it made none, or the version that it reproduces was removed, and that with it.
+            Conflict: the folder holds something.
+            PermissionDenied, Temporary: it cannot be written.
+        """
+        made = self._there().reproduced
+        if made is None or made.tree is None:
+            raise NotFound(
+                f"the run {self.id} is no reproduction that made a package",
+                hint="`pkgrun package export NAME@V` writes out a version",
+            )
+        return self._export(made.tree, out)
 
     def removal(self) -> Removal | None:
-        """That the version which it made was removed, and by whom; None if it was not."""
+        """That the version which it made, or reproduces, was removed, and by whom; None if it was not."""
         return self._removal(self.record())
 
     def _removal(self, record: RunRecord) -> Removal | None:
+        if record.reproduced is not None:
+            with suppress(NotFound):
+                return Run(self._store, record.reproduced.run).removal()
         if record.package is None or record.version is None:
             return None
         return numbers.removed(self._store.backend, record.package, record.version)
@@ -221,11 +262,12 @@ class Run:
             run_id=self.id,
         )
 
-    def _export(self, tree: Tree | None, out: str | os.PathLike[str]) -> int:
+    def _export(self, tree: Tree | None, out: str | os.PathLike[str], *, skip_erased: bool = False) -> int:
         from pkgrun.store.export import export_tree
 
-        export_tree(self._store.objects, tree.digest if tree else None, os.fspath(out))
-        return tree.files if tree else 0
+        digest = tree.digest if tree else None
+        left = export_tree(self._store.objects, digest, os.fspath(out), skip_erased=skip_erased)
+        return tree.files - len(left) if tree else 0
 
     @checked
     def wait(self, timeout: float | None = None) -> RunResult:

@@ -25,15 +25,15 @@ from pkgrun.records import (
     VersionEntry,
     VersionRecord,
 )
-from pkgrun.runs import declared, recover
+from pkgrun.runs import decision, declared, recover
 from pkgrun.runs.accompanying import Said, gather, remark
 from pkgrun.runs.heart import working
 from pkgrun.runs.here import sign_of_life
 from pkgrun.runs.place import place
 from pkgrun.store import intake, numbers, operations
 from pkgrun.store.files import shown
-from pkgrun.store.objects import Hashing, Sink
 from pkgrun.store.root import Store
+from pkgrun.store.sinks import Hashing, Sink
 
 _NAMED = 5
 _LEFT_OUT = f"{sources.IGNORE_FILE} names it, or it is a virtual environment or a store; a zip of the folder is taken as it is"
@@ -99,7 +99,9 @@ def _bring_in(
     report = _checked(fetched, package)
     accept(report)
     left: list[str] = []
-    seen = _ingest(replace(fetched, keep=sources.watched(fetched.keep, left)), Hashing()).tree
+    seen = _ingest(
+        replace(fetched, keep=sources.watched(fetched.keep, left)), Hashing(store.objects.erased)
+    ).tree
     origin = said.origin(seen)
     # Before the look for the same content: an import that commits in between would be seen by neither.
     head = _head(store, package, said.major)
@@ -212,7 +214,7 @@ def _ingest(fetched: Fetched, sink: Sink, check: Callable[[], None] = lambda: No
 
 def _commit(store: Store, intent: Intent, entry: VersionEntry) -> Imported:
     outcome = Outcome(run=intent.run, decision="COMMIT", created=entry.created, entry=entry)
-    made = recover.carry_out(store, intent, operations.decide(store.backend, outcome))
+    made = recover.carry_out(store, intent, operations.decide(store.backend, decision.check(store, outcome)))
     if made.version is None:
         raise Temporary(
             "somebody gave the import up while it was going on", hint="import again", run_id=intent.run

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 
-from pkgrun.errors import Damaged
-from pkgrun.records import Environment, VersionRecord
+from pkgrun.errors import Bug, Damaged
+from pkgrun.records import Environment, RunRecord, VersionRecord
 from pkgrun.store.root import Store
 
 
@@ -38,15 +38,30 @@ def lock(
         return None
     if asked and not f"{before.python}.".startswith(f"{asked}."):
         return None
+    return text(store, before)
+
+
+def text(store: Store, before: Environment) -> str:
+    """What a lock says.
+
+    Raises:
+        Damaged: it is no text, or not there.
+    """
     try:
         return store.objects.read(before.lock.digest).decode()
     except UnicodeDecodeError as error:
-        raise Damaged(f"the lock {before.lock.digest} of {base.version} is no text") from error
+        raise Damaged(f"the lock {before.lock.digest} is no text") from error
 
 
-def beside(base: VersionRecord, environment: Environment) -> Environment:
-    """An environment of the lock that the version came from, with what made that lock another than its requirements say."""
-    before = base.environment
+def of_run(original: RunRecord) -> Environment:
+    """The environment that a run used, to the letter: a reproduction has it again."""
+    if original.facts is None or original.facts.environment is None:
+        raise Bug(f"the run {original.run} came to its end without an environment")
+    return original.facts.environment
+
+
+def beside(before: Environment | None, environment: Environment) -> Environment:
+    """An environment of an earlier one's lock, with what made that lock another than its requirements say."""
     if before is None:
         return environment
     return environment.model_copy(update={"overrides": before.overrides, "relaxed": before.relaxed})

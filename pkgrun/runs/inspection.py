@@ -26,13 +26,13 @@ from pkgrun.runs.here import dead
 from pkgrun.runs.journal import decode
 from pkgrun.runs.recover import SILENT
 from pkgrun.runs.results import results, run_record
-from pkgrun.store import numbers, registry
+from pkgrun.store import erased, numbers, registry
 from pkgrun.store.collecting import oldest
-from pkgrun.store.fsck import chains, contents, ledger, proceedings
+from pkgrun.store.fsck import chains, contents, ledger, proceedings, receipts
 from pkgrun.store.fsck.contents import Contents
 from pkgrun.store.fsck.findings import FROM, REPAIR, Finding, Report, Scope, report
 from pkgrun.store.fsck.forms import needs_of, parse
-from pkgrun.store.fsck.ledger import Ledger, Operation
+from pkgrun.store.fsck.ledger import Ledger, Operation, Some
 from pkgrun.store.fsck.reading import Choice
 from pkgrun.store.operations import key as key_of
 from pkgrun.store.root import KEY, Store
@@ -82,6 +82,7 @@ def inspect(
     written = ledger.load(store.backend, look)
     _marker(written)
     proceedings.read(written)
+    receipts.read(written)
     written.findings += chains.check(written)
     observer(Phase("contents", time.time()))
     roots = written.roots()
@@ -105,6 +106,32 @@ def inspect(
     return Inspection(report(found, scope), written, there)
 
 
+def inspect_some(store: Store, some: Some, *, observer: Observer = silent) -> Inspection:
+    """Look at some records, at what runs mean by them, and at every byte that they lead to; at nothing else.
+
+    Raises:
+        PermissionDenied, Temporary: the store cannot be read.
+    """
+    observer(Phase("records", time.time()))
+    written = ledger.load_some(store.backend, some, look)
+    written.findings += chains.check(written)
+    observer(Phase("contents", time.time()))
+
+    def told(done: int, total: int) -> None:
+        observer(Progress("contents", done, total, "bytes"))
+
+    there = contents.look_at(store.backend, store.objects, written.roots(), told)
+    for raw in sorted(there.erased & there.wanted):
+        receipts.read_one(written, erased.key(raw))
+        if raw not in there.gone:
+            message = f"{erased.key(raw)} says that a content was erased, and it is there"
+            written.find("erased-present", "pending", erased.key(raw), message)
+    found = [*written.findings, *contents.faults(store.objects, there)]
+    held = len(there.found.objects) + len(there.found.packs)
+    scope = Scope(written.count, held, there.found.bytes, there.altered.read)
+    return Inspection(report(found, scope), written, there)
+
+
 def _marker(known: Ledger) -> None:
     """The store's own record. All that it held but the id can be written anew."""
     if known.backend.stat(KEY) is None:
@@ -119,12 +146,13 @@ def _marker(known: Ledger) -> None:
 def look(known: Ledger, operation: Operation) -> Iterator[Finding]:
     """Whether a run's records mean something together."""
     yield from chains.founded(known, operation)
+    yield from receipts.founded(known, operation)
     run, intent, outcome = operation.run, operation.intent, operation.outcome
     if intent is None:
         if "intent.json" not in operation.names:
             yield _without_intent(known, operation)
     elif not operation.decided:
-        yield from _open(known, intent)
+        yield from _open(known, intent) if "run.json" not in operation.names else _undecided(known, run)
     elif outcome is not None:
         yield from _settled(known, operation.names, intent, outcome)
     if "heartbeat.json" in operation.names:
@@ -176,6 +204,14 @@ def _open(known: Ledger, intent: Intent) -> Iterator[Finding]:
     yield from _segments(known, intent.run)
 
 
+def _undecided(known: Ledger, run: str) -> Iterator[Finding]:
+    """A run whose end was written down, and whose decision is gone; of one that has made a number that is told with it."""
+    key = key_of(run, "outcome.json")
+    if run not in known.made:
+        message = f"{key} is missing, and {key_of(run, 'run.json')} follows from it"
+        yield Finding("record-missing", "hole", key, message, FROM, needs_of(key))
+
+
 def _settled(known: Ledger, names: frozenset[str], intent: Intent, outcome: Outcome) -> Iterator[Finding]:
     """A run that is decided: whether that was carried out, and what was written for reading."""
     key = key_of(intent.run, "run.json")
@@ -225,8 +261,10 @@ def _compare(known: Ledger, record: RunRecord, intent: Intent, outcome: Outcome)
     key = key_of(record.run, "run.json")
     written = known.numbers.get(number_of(record) or "")
     made: VersionRecord | DatasetRecord | None = written.record if written else None
-    if intent.import_ and outcome.entry and intent.import_.tree != outcome.entry.tree:
-        yield _differ(record.run, "tree")
+    if wrong_fields := otherwise(intent, outcome):
+        yield _differ(record.run, ", ".join(wrong_fields))
+    if base := _other_base(known, intent):
+        yield base
     own = known.made.get(record.run, [])
     if (own and number_of(record) not in own) or (made is not None and not _its(made, outcome)):
         what = own[0] if own else "something else"
@@ -254,6 +292,33 @@ def differing(
         for name in sorted(record.model_fields_set - unseen)
         if getattr(record, name) != getattr(expected, name)
     ]
+
+
+def otherwise(intent: Intent, outcome: Outcome) -> list[str]:
+    """What was decided to be otherwise than it was asked."""
+    entry, dataset, request = outcome.entry, outcome.dataset, intent.training
+    pairs: dict[str, tuple[object, object]] = {}
+    if entry is not None:
+        pairs |= {"package": (entry.package, intent.package), "run": (entry.run, intent.run)}
+        pairs["kind"] = entry.kind, intent.kind
+        pairs["parent"] = entry.parent, request.base if request else None
+        if intent.import_ is not None:
+            pairs["tree"] = entry.tree, intent.import_.tree
+    if dataset is not None:
+        pairs |= {"dataset": (dataset.dataset, intent.dataset), "run": (dataset.run, intent.run)}
+    return [name for name, (decided, asked) in pairs.items() if decided != asked]
+
+
+def _other_base(known: Ledger, intent: Intent) -> Finding | None:
+    """That a run was asked to start from a content that is not its version's."""
+    if intent.training is None or intent.package is None:
+        return None
+    base = known.numbers.get(numbers.key(intent.package, intent.training.base))
+    if base is None or base.record.tree == intent.training.tree:
+        return None
+    key = key_of(intent.run, "intent.json")
+    message = f"{key} or {base.key} is altered: the content that the run started from is not that version's"
+    return Finding("record-altered", "hole", key, message, FROM, needs_of(key))
 
 
 def _differ(run: str, what: str) -> Finding:

@@ -121,15 +121,24 @@ def begin(
         key=idempotency_key,
         observer=observer,
     )
+    return started(store, order, observer) or _known(store, run, observer)
+
+
+def started(store: Store, order: Order, observer: Observer) -> Run | None:
+    """Begin what was looked up and checked; None if a run of that id has begun before.
+
+    Raises:
+        NotFound: the version to start from was removed meanwhile.
+    """
 
     def work(live: LiveRun) -> RunRecord:
         return engine.run(store.apart(), order, observer=observer, stop=live.stop, opened=live.opened)
 
     with recover.never_open(store, order.intent):
         if not operations.begin(store.backend, order.intent):
-            return _known(store, run, observer)
+            return None
         _check_base(store, order)
-        return LiveRun(store, run, work)
+        return LiveRun(store, order.intent.run, work)
 
 
 def _known(store: Store, run: str, observer: Observer) -> Run:

@@ -19,12 +19,13 @@ from pkgrun.packages.contract import RESULTS_FILE
 from pkgrun.records import Actor, Facts, Head, Intent, Outcome
 from pkgrun.runs import recover
 from pkgrun.runs.copying import check_apart
+from pkgrun.runs.decision import still_open
 from pkgrun.runs.heart import working
 from pkgrun.runs.here import sign_of_life
 from pkgrun.runs.inspection import Inspection, inspect
 from pkgrun.runs.proving import Proof
 from pkgrun.runs.remedies import Action, Plan, plan
-from pkgrun.store import marker, operations, sentences
+from pkgrun.store import erased, erasing, marker, operations, sentences
 from pkgrun.store.fsck import restoring
 from pkgrun.store.fsck.findings import Report
 from pkgrun.store.fsck.forms import QUARANTINE, SENTENCE
@@ -78,6 +79,8 @@ def repair(
         operations.begin(store.backend, intent)
         store.objects.begun(intent.run)
         lost = _Execution(store, intent.run, source, observer, check).execute(seen, planned)
+        if erased.raws(store.backend):  # what was good of damaged packs may be among it
+            erasing.sweep(store.backend, check=still_open(store, intent.run))
         done = Facts(started=intent.created, ended=datetime.now(UTC), warnings=_told(planned, lost))
         outcome = Outcome(run=intent.run, decision="COMMIT", created=done.ended, facts=done)
         recover.carry_out(store, intent, operations.decide(store.backend, outcome))
@@ -132,6 +135,7 @@ class _Execution:
             "derive": self._derive,
             "delete": self._delete,
             "set-aside": self._set_aside,
+            "sweep": lambda key: None,  # all at once, in the end
         }
         last = [step for step in planned.steps if step.action == "set-aside" and SENTENCE.fullmatch(step.key)]
         for action, do in doing.items():

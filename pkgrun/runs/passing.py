@@ -14,15 +14,16 @@ from pkgrun.datasets.written import Written, between
 from pkgrun.errors import Killed, SecretFound
 from pkgrun.packages.contract import Step
 from pkgrun.records import Passed
+from pkgrun.runs import listed
 from pkgrun.runs.course import Course
 from pkgrun.runs.order import Order
 from pkgrun.runs.place import Place
 from pkgrun.store import intake
 from pkgrun.store.files import shown
 from pkgrun.store.intake import Ingested
-from pkgrun.store.objects import into
 from pkgrun.store.root import Store
 from pkgrun.store.scan import Listing, scan
+from pkgrun.store.sinks import Sink
 from pkgrun.worker.secrets import Masker
 
 _LINKS = 40
@@ -31,10 +32,11 @@ _LINKS = 40
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """How a folder looked, and what was in it."""
+    """How a folder looked, and what was in it; whether the store has its directories."""
 
     listing: Listing
     content: Ingested
+    listed: bool
 
 
 class Passing:
@@ -70,6 +72,7 @@ class Passing:
                 tree=seen.content.tree,
                 attested=not seen.content.unstable and not seen.listing.refused,
                 kept=self._keeps(step),
+                listed=seen.listed,
             )
         )
         if step.role == "evaluated" and not seen.content.tree.files and not seen.listing.refused:
@@ -97,12 +100,16 @@ class Passing:
         before = self._seen.get(folder)
         if before is not None and between(before.listing, listing) == Written():
             return before
-        seen = _Seen(listing, self._taken(listing, folder, step, over))
+        to = listed.into(self._store.objects, self._order, keeps=self._keeps(step))
+        content = self._taken(listing, folder, step, to, over)
+        seen = _Seen(listing, content, listed.settled(to, folder, self._course))
         self._remark(seen, folder, step)
         self._seen[folder] = seen
         return seen
 
-    def _taken(self, listing: Listing, folder: str, step: Step, over: Callable[[], bool]) -> Ingested:
+    def _taken(
+        self, listing: Listing, folder: str, step: Step, to: Sink, over: Callable[[], bool]
+    ) -> Ingested:
         count = self._course.counter(f"hashing {folder}", sum(sum(one.sizes()) for one in listing.content))
 
         def progress(size: int) -> None:
@@ -110,8 +117,8 @@ class Passing:
                 raise Killed("the run ended while its data was being hashed")
             count(size)
 
-        keeps, mask = self._keeps(step), Masker(self._order.secrets.values())
-        to, watch = into(self._store.objects, keeps=keeps), mask.watch if keeps else None
+        mask = Masker(self._order.secrets.values())
+        watch = mask.watch if self._keeps(step) else None
         taken = intake.take_all(listing, to, watch=watch, progress=progress)
         content = intake.seal(listing, taken, to, watch=watch)
         if content.flagged:

@@ -25,8 +25,10 @@ from pkgrun.records import (
     VersionRecord,
 )
 from pkgrun.records.collecting import Removal
+from pkgrun.records.erasing import Receipt
 from pkgrun.runs.inspection import differing, number_of
-from pkgrun.store import numbers, registry
+from pkgrun.store import erased, numbers, registry
+from pkgrun.store.erased import RECEIPT
 from pkgrun.store.fsck import chains
 from pkgrun.store.fsck.forms import CLAIM, DATASET, TOMBSTONE, VERSION, parse
 from pkgrun.store.fsck.ledger import Ledger
@@ -144,7 +146,9 @@ class Proof:
     # ------------------------------------------------------------------ others
 
     def _by_itself(self, key: str) -> bytes | None:
-        """A claim or a tombstone of the other store, if it is about the same."""
+        """A claim, a tombstone or a receipt of the other store, if it is about the same; a receipt also as its run asked for it."""
+        if RECEIPT.fullmatch(key) and (asked := self._asked(key)) is not None:
+            return asked
         data = self.source.record(key)
         try:
             if data is None:
@@ -152,12 +156,26 @@ class Proof:
             if found := CLAIM.fullmatch(key):
                 claim = parse(KeyRecord, data, key)
                 return data if self.ledger.asked.get(claim.run) == f"sha256:{found[1]}" else None
+            if RECEIPT.fullmatch(key):
+                receipt = parse(Receipt, data, key)
+                return data if erased.key(bytes.fromhex(receipt.digest[7:])) == key else None
             if found := TOMBSTONE.fullmatch(key):
                 removal = parse(Removal, data, key)
                 about = Version(int(found[2]), int(found[3]))
                 return data if (removal.package, removal.version) == (found[1], about) else None
         except Damaged:
             return None
+        return None
+
+    def _asked(self, key: str) -> bytes | None:
+        """The receipt that the first erasure of a content has created."""
+        for one in sorted(self.ledger.operations, key=lambda one: one.run):
+            if not isinstance(one, Outcome) or one.erased is None:
+                continue
+            intent = self._read(key_of(one.run, "intent.json"), Intent)
+            receipt = erased.receipt_of(intent) if intent is not None else None
+            if receipt is not None and erased.key(bytes.fromhex(receipt.digest[7:])) == key:
+                return receipt.to_bytes()
         return None
 
     # ------------------------------------------------------------------ runs

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pkgrun.errors import Bug, Killed, PermissionDenied, PkgrunError, RunLost
 from pkgrun.packages.contract import RESULTS_FILE
 from pkgrun.records import DatasetRecord, Heartbeat, Intent, Outcome, RunError, RunRecord, VersionRecord
+from pkgrun.runs import decision
 from pkgrun.runs.here import dead
 from pkgrun.runs.results import results, run_error, run_record
 from pkgrun.store import clock, numbers, operations, registry
@@ -163,6 +164,8 @@ def never_open(store: Store, intent: Intent) -> Iterator[None]:
         )
         with suppress(PkgrunError):
             if store.backend.read(key(intent.run, "intent.json")) == intent.to_bytes():
+                with suppress(PkgrunError):
+                    decision.refusal(store, failed)
                 carry_out(store, intent, operations.decide(store.backend, failed))
         raise
 

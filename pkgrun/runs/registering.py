@@ -17,7 +17,8 @@ from pkgrun.errors import Temporary
 from pkgrun.identity import check_name
 from pkgrun.observe import Observer, Progress
 from pkgrun.records import Actor, DatasetEntry, DatasetRecord, DatasetRequest, Head, Intent, Outcome
-from pkgrun.runs import labels, lookup, recover
+from pkgrun.runs import decision, labels, lookup, recover
+from pkgrun.runs.caches import honour
 from pkgrun.runs.heart import working
 from pkgrun.runs.here import sign_of_life
 from pkgrun.runs.lookup import apart
@@ -60,6 +61,8 @@ def register(
     if isinstance(dataset, Source):
         apart(store, dataset, cache)
     hasty, store = store.backend, store.apart().waiting(observer)
+    if store.objects.erased:
+        honour(cache, store.id, store.objects.erased.raws)
     copies = Copies(os.path.join(cache, "datasets"), cache_limit, observer=observer)
     with here(dataset, copies=copies, objects=store.objects) as source:
         registration = _Registration(store, hasty, name, source, by)
@@ -152,7 +155,7 @@ class _Registration:
 
 def _commit(store: Store, intent: Intent, entry: DatasetEntry) -> Registered:
     outcome = Outcome(run=intent.run, decision="COMMIT", created=entry.created, dataset=entry)
-    made = recover.carry_out(store, intent, operations.decide(store.backend, outcome))
+    made = recover.carry_out(store, intent, operations.decide(store.backend, decision.check(store, outcome)))
     if made.number is None:
         raise Temporary("somebody gave it up while it was going on", hint="add it again", run_id=intent.run)
     record = registry.read(store.backend, entry.dataset, made.number)

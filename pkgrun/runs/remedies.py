@@ -15,6 +15,7 @@ from pkgrun.runs.inspection import Inspection
 from pkgrun.runs.proving import Proof
 from pkgrun.store import collecting, numbers, operations, sentences
 from pkgrun.store.backend import Stat
+from pkgrun.store.erased import RECEIPT
 from pkgrun.store.fsck import salvage
 from pkgrun.store.fsck.findings import Finding, Report
 from pkgrun.store.fsck.forms import CLAIM, DATASET, SENTENCE, TOMBSTONE, VERSION
@@ -23,13 +24,15 @@ from pkgrun.store.fsck.salvage import Source
 from pkgrun.store.operations import key as key_of
 from pkgrun.store.root import KEY, Store
 
-Action = Literal["carry-out", "derive", "delete", "set-aside", "restore-record", "restore", "rewrite"]
+Action = Literal[
+    "carry-out", "derive", "delete", "set-aside", "restore-record", "restore", "rewrite", "sweep"
+]
 """Never renamed. `carry-out`: do what was decided. `derive`: write anew what follows from others. `set-aside`: take out of
 use. `restore-record`, `restore`: write what is proven, or what another store has. `rewrite`: what is good of a damaged file
-into a new one."""
+into a new one. `sweep`: take out what was erased."""
 
 
-_STAYING = frozenset({"unreferenced", "strange", "quarantined", "key-unused", "run-silent"})
+_STAYING = frozenset({"unreferenced", "strange", "quarantined", "key-unused", "run-silent", "erased"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,9 @@ class _Planning:
         """What to do about one; False if nothing can be done, or not enough."""
         key = finding.key
         match finding.kind:
-            case "pack-damaged" | "object-altered" | "object-missing" | "directory-missing":
+            case (
+                "pack-damaged" | "object-altered" | "object-missing" | "directory-missing" | "listing-missing"
+            ):
                 return self._content(finding)
             case "counts-wrong" | "directory-malformed":
                 return False
@@ -108,6 +113,8 @@ class _Planning:
                 return self._step(
                     "carry-out", key, f"carry out what is decided of the run {key.split('/')[1]}"
                 )
+            case "erased-present":
+                return self._step("sweep", key, f"{key} goes, or is written anew without what was erased")
             case "derived-wrong":
                 return self._derived(key)
             case "leftover" | "run-without-intent":
@@ -193,6 +200,8 @@ class _Planning:
         if key.startswith("runs/"):
             return self._records(proven) if (proven := self._proof.run(key.split("/")[1])) else False
         if any(form.fullmatch(key) for form in (VERSION, DATASET, CLAIM)):
+            return self._records([key]) if self._proof.of(key) is not None else False
+        if RECEIPT.fullmatch(key):
             return self._records([key]) if self._proof.of(key) is not None else False
         if TOMBSTONE.fullmatch(key):
             about = numbers.buried(key) if finding.kind == "tombstone-unfounded" else key

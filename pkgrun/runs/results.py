@@ -65,6 +65,8 @@ def run_record(
         git=entry.git if entry else None,
         source=intent.copy_,
         copied=outcome.copied if outcome else None,
+        erasure=intent.erasure,
+        erased=outcome.erased if outcome else None,
         error=outcome.error if outcome else None,
         facts=outcome.facts if outcome else None,
     )
@@ -81,7 +83,7 @@ def results(record: RunRecord, store: str) -> Results | None:
             inputs={
                 "package": record.package,
                 "version": str(request.base),
-                **_data_given(record.kind, request),
+                **_data_given(record.pipeline, request),
                 "gpu": str(request.gpu),
             },
             env=request.parameters,
@@ -108,14 +110,14 @@ def _outputs(record: RunRecord, facts: Facts, place: str) -> dict[str, str | flo
     train_data = f"{place}/data" if kept(facts, "input") else None
     evaluation_data = f"{place}/evaluation_data" if kept(facts, "evaluated") else None
     artifacts_data = f"{place}/artifacts"
-    if record.kind == contract.EVALUATION:
+    if record.pipeline == contract.EVALUATION:
         return {
             "score": facts.score,
             "evaluation_data": evaluation_data,
             "artifacts_data": artifacts_data,
         }
     made = {"package": record.package, "version": str(record.version) if record.version else None}
-    if record.kind == contract.FULL:
+    if record.pipeline == contract.FULL:
         return {
             "train_data": train_data,
             "evaluation_data": evaluation_data,

@@ -91,10 +91,13 @@ def environment(store: Store, order: Order, at: Place, course: Course, stop: Sto
     course.enter("environment")
     wanted = requirements.read(Path(at.package))
     override, before = Overrides(order.request.override_requirements or ""), None
+    known = inherited.of_run(order.original) if order.original else order.base.environment
     if order.request.environment == "current":
         found = environments.current(wanted.digest)
     else:
-        if not order.request.upgrade:
+        if order.original is not None:
+            before = inherited.text(store, inherited.of_run(order.original))
+        elif not order.request.upgrade:
             before = inherited.lock(
                 store,
                 order.base,
@@ -125,7 +128,7 @@ def environment(store: Store, order: Order, at: Place, course: Course, stop: Sto
         relaxed=tuple(RelaxedPin(pin=pin, version=version) for pin, version in found.relaxed),
     )
     if found.lock == before:
-        course.environment = inherited.beside(order.base, course.environment)
+        course.environment = inherited.beside(known, course.environment)
     return found
 
 
@@ -187,6 +190,7 @@ _MENDING = {
     contract.TRAINING: HINTS["raised"],
     contract.EVALUATION: "train it first if it is not trained yet; else mend the code, then evaluate its folder",
     contract.FULL: "mend the code, then run its folder: what has changed becomes the next major",
+    "reproduction": "it ran to its end then: what it needs beside its data, its network or its machine may be gone",
 }
 
 
@@ -307,6 +311,14 @@ def _leak(taken: Ingested, mask: Masker, below: str) -> RunError | None:
         hint="the file was not kept; read the secret from the environment at serving time instead",
         phase="collect",
     )
+
+
+def compare(store: Store, order: Order, course: Course, made: Tree | None) -> None:
+    """Of a reproduction: how what came out compares with what the original had."""
+    from pkgrun.runs.reproduced import judge  # only a reproduction needs it
+
+    course.enter("compare")
+    course.reproduced = judge(store, order, course, made)
 
 
 def changes(store: Store, old: str, new: str) -> Changes:

@@ -14,10 +14,11 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from pkgrun.store import hands, packs
+from pkgrun.store.files import shown
 from pkgrun.store.intake import PORTION_BYTES, PORTION_FILES, Laying, Portion, Progress, take_portion
-from pkgrun.store.objects import Sink
 from pkgrun.store.parallel import FEW, each
 from pkgrun.store.scan import Folder
+from pkgrun.store.sinks import Sink
 
 WORTH = 1_500
 """Files from which on it pays to start processes that read."""
@@ -150,6 +151,10 @@ class _Reading(NamedTuple):
 
     def done(self, answer: tuple[Any, ...], area: hands.Area, at: int) -> None:
         joined, seen, odd = answer
+        if (number := self.sink.erased.first(joined)) is not None:
+            folder = self.portion.folder
+            path = folder.below(folder.names[self.portion.files[number][0]])
+            raise self.sink.erased.error(joined[number * 32 : number * 32 + 32], shown(path))
         changed = {} if seen == self._seen() else self._changed(seen, odd)
         parts = [joined[start : start + 32] for start in range(0, len(joined), 32)]
         read = list(zip(parts, accumulate(self.sizes[:-1], initial=at), self.sizes, strict=True))

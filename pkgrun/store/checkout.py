@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from pkgrun.errors import Damaged, PkgrunError
+from pkgrun.errors import Damaged, Erased, PkgrunError
 from pkgrun.store import fresh, hand, hands, names, trees
 from pkgrun.store.files import shown
 from pkgrun.store.index import Place
@@ -36,22 +36,28 @@ def checkout(
     target: str,
     *,
     skip: Collection[str] = (),
+    skip_erased: bool = False,
     progress: Callable[[int], object] = lambda size: None,
-) -> None:
-    """Write a tree into `target`, which must exist and be empty.
+) -> list[str]:
+    """Write a tree into `target`, which must exist and be empty; the paths of files that were left out because they are erased.
 
     Args:
         skip: paths that are left out, with all below them.
+        skip_erased: leave out what was erased, too.
         progress: told the bytes that are written, from several threads.
 
     Raises:
         Damaged: an object is missing, its bytes are others, or a link leads out of the tree; what was written is
             then not to be used.
+        Erased: one of its files was erased.
         PermissionDenied, Temporary: the system refuses a file.
     """
     links: list[_File] = []
     alone: list[_File] = []
-    entries = _kept(objects, digest, frozenset(skip))
+    left_out: list[str] = []
+    entries = without_erased(
+        objects, _kept(objects, digest, frozenset(skip)), left_out if skip_erased else None
+    )
     packed = _packed(objects, entries, target, links, alone)
     first = list(itertools.islice(packed, _WORTH))
     packed = itertools.chain(first, packed)
@@ -66,6 +72,36 @@ def checkout(
     )
     for path, entry in links:
         fresh.link(entry.target, os.path.join(target, path))
+    return left_out
+
+
+def without_erased(
+    objects: Objects, entries: Iterable[tuple[str, Entry]], left_out: list[str] | None
+) -> Iterator[tuple[str, Entry]]:
+    """The entries of a tree but for files that were erased.
+
+    Args:
+        left_out: gets their paths; None: they are not left out.
+
+    Raises:
+        Erased: there is one that is not left out.
+    """
+    objects.erased.look()
+    for path, entry in entries:
+        if (
+            not objects.erased
+            or entry.kind != "file"
+            or (raw := bytes.fromhex(entry.digest[7:])) not in objects.erased
+        ):
+            yield path, entry
+        elif left_out is None:
+            said = objects.erased.error(raw, shown(path))
+            raise Erased(
+                said.message,
+                hint="the rest can be had without it: see --skip-erased of the commands that export",
+            )
+        else:
+            left_out.append(path)
 
 
 def _unpack(

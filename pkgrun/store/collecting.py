@@ -101,8 +101,7 @@ class Seen:
     def needs(self, key: str) -> bool:
         """Whether an object must stay."""
         if key.startswith("objects/"):
-            raw = bytes.fromhex(key.rpartition("/")[2])
-            return raw in self.reached.large or raw in self.reached.files or raw in self.reached.directories
+            return bytes.fromhex(key.rpartition("/")[2]) in self.reached
         name = pack_at(key)
         if name in self.excused or name in self.found.damaged:
             return True
@@ -146,12 +145,21 @@ def needed(backend: Backend, objects: Objects) -> tuple[Roots, Reached]:
     objects.look_again()
     reached = reach.reach(objects, known.kept)
     for raw, error in reached.unread.items():
+        if _given_up(objects, reached, raw):
+            continue
+        root = reached.roots[(reached.directories if raw in reached.directories else reached.listings)[raw]]
         raise Damaged(
             f"nothing was deleted, because the store is damaged, so that it is not known what is needed: "
-            f"{error.message}, of {reached.roots[reached.directories[raw]].label}",
+            f"{error.message}, of {root.label}",
             hint="`pkgrun store fsck` says what is wrong; `pkgrun store repair` mends what can be mended",
         )
     return known, reached
+
+
+def _given_up(objects: Objects, reached: Reached, raw: bytes) -> bool:
+    """Whether a listing is gone, and not hidden in a file that is damaged. Nobody can remove it, as a version that is lost; so
+    it must not keep everything else from being collected for ever. What it leads to may come back from where it comes from."""
+    return raw in reached.listings and objects.gone("sha256:" + raw.hex())
 
 
 def read_all(backend: Backend) -> list[Sentence]:

@@ -36,28 +36,32 @@ def export_tree(
     digest: str | None,
     out: str,
     *,
+    skip_erased: bool = False,
     progress: Callable[[int], object] = lambda size: None,
-) -> None:
-    """Write a tree into a folder, which must be new or empty, every byte verified.
+) -> list[str]:
+    """Write a tree into a folder, which must be new or empty, every byte verified; the paths of files that were left out.
 
     Args:
         digest: the tree's; None leaves the folder empty.
+        skip_erased: leave out what was erased.
         progress: told the bytes that are written, from several threads.
 
     Raises:
         Conflict: the folder holds something, is none, or somebody else is exporting into it.
         UsageError: that is no path.
         Damaged: the store's bytes are not what they were.
+        Erased: a file was erased.
         PermissionDenied, Temporary: the system refuses.
     """
     if not out or "\0" in out:
         raise UsageError(f"{out!r} is no path of a folder", hint="name a new folder")
+    left_out: list[str] = []
     place = out.rstrip("/") or "/"
 
     def write(folder: str) -> None:
         if digest is not None:
             with _said_of(place, folder):
-                checkout(objects, digest, folder, progress=progress)
+                left_out.extend(checkout(objects, digest, folder, skip_erased=skip_erased, progress=progress))
 
     try:
         os.makedirs(os.path.dirname(place) or ".", exist_ok=True)
@@ -71,6 +75,7 @@ def export_tree(
         raise _no_folder(place) from error
     except OSError as error:
         raise translate(error, shown(place)) from error
+    return left_out
 
 
 def export_files(folder: str, names: Sequence[str], write: Callable[[str], None]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -78,7 +78,7 @@ class Index:
                 place = self._known(digest, directory=directory)
             return place
 
-    def find_all(self, digests: Sequence[bytes]) -> dict[bytes, Place]:
+    def find_all(self, digests: Collection[bytes]) -> dict[bytes, Place]:
         """Where those of them lie that a pack holds."""
         with self._lock:
             if not self._looked:

@@ -16,9 +16,10 @@ from pkgrun.records import Tree
 from pkgrun.store import trees
 from pkgrun.store.files import Look, Taken, Watch, irregular, read_small, shown, vanished
 from pkgrun.store.local import translate
-from pkgrun.store.objects import SMALL, Sink, digest_and_raw
+from pkgrun.store.objects import SMALL, digest_and_raw
 from pkgrun.store.parallel import each
 from pkgrun.store.scan import Folder, Keep, Listing, scan, unchanged
+from pkgrun.store.sinks import Sink
 from pkgrun.store.trees import Entry
 
 _NOTHING = Taken("", 0, stable=False)
@@ -162,8 +163,12 @@ def take_portion(
     laying: Laying | None = None,
     progress: Progress = lambda size: None,
 ) -> list[Taken]:
-    """Read, hash and keep some files; `laying` lays them out somewhere besides."""
-    taken, kept = [], []
+    """Read, hash and keep some files; `laying` lays them out somewhere besides.
+
+    Raises:
+        Erased: one holds what was erased.
+    """
+    taken, kept, erased = [], [], sink.erased
     folder, directory, name = portion.folder, portion.directory, ""
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -181,6 +186,8 @@ def take_portion(
                 if not mode.S_ISREG(found.st_mode):
                     raise irregular(os.path.join(directory, name))
                 digest, raw = digest_and_raw(data)
+                if raw in erased:
+                    raise erased.error(raw, shown(path))
                 flagged = watch is not None and watch()(data)
                 taken.append(Taken(digest, len(data), unchanged(stamp, found), flagged))
                 if laying is not None:
@@ -227,6 +234,8 @@ def _large(
     else:
         was = before.get(path)
         taken = sink.take(place, watch, known=was is not None and was.bytes == stamp[0])
+    if (raw := bytes.fromhex(taken.digest[7:])) in sink.erased:
+        raise sink.erased.error(raw, shown(path))
     seen = taken.seen
     return taken._replace(stable=taken.stable and seen is not None and unchanged(stamp, seen), seen=None)
 

@@ -22,9 +22,6 @@ from pkgrun.store.files import shown
 
 KEY = "pkgrun-store.json"
 
-LATER = ("erased",)
-"""Folders of the format that later releases write, and without which the answers of this one would be wrong."""
-
 SIZE = 1 << 16
 """Bytes that the record has at most."""
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 
-from pkgrun.errors import Damaged, NotFound, RunLost, Temporary
+from pkgrun.errors import Damaged, NotFound, PkgrunError, RunLost, Temporary
 from pkgrun.records import Blob
-from pkgrun.store import operations, packs
+from pkgrun.store import erased, operations, packs
 from pkgrun.store.backend import Backend, Upload
 from pkgrun.store.blocks import Blocks
 from pkgrun.store.condemned import Condemned
+from pkgrun.store.erased import Erasures
 from pkgrun.store.files import Look, Taken, nothing, shown, take
 from pkgrun.store.index import Index, Place
 from pkgrun.store.packs import SIZE, Filling
@@ -24,37 +25,6 @@ from pkgrun.store.sending import Sender, send, write
 
 SMALL = 1 << 20
 """Bytes from which on a blob is an object of its own; smaller ones are read at once, and go into packs."""
-
-
-class Sink(Protocol):
-    """Where a tree goes: into a store, or only through the hash."""
-
-    @property
-    def room(self) -> int:
-        """Bytes of small blobs that it takes at once."""
-
-    def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
-        """Keep small blobs, each with its SHA-256."""
-
-    def pack(self, place: memoryview, laid: Sequence[tuple[bytes, int, int]]) -> None:
-        """Keep small blobs where they lie: the place becomes a pack.
-
-        Args:
-            place: has what `packs.laid` asks for; it is free again when this returns.
-            laid: the SHA-256 of each, where it begins and how long it is, in the order in which they lie.
-        """
-
-    def take(self, path: str, watch: Look | None = None, *, known: bool = False) -> Taken:
-        """Read a large file and keep it; `known`: it is probably there already."""
-
-    def node(self, data: bytes) -> Blob:
-        """Keep a directory; all that it refers to has been taken."""
-
-    def holds(self, digest: str, size: int) -> bool:
-        """Whether a blob is there."""
-
-    def holds_directory(self, digest: str) -> bool:
-        """Whether a directory is there, with all below it."""
 
 
 def digest_of(data: bytes) -> str:
@@ -74,35 +44,6 @@ def key_of(digest: str) -> str:
     return f"objects/{value[:2]}/{value}"
 
 
-class Hashing:
-    """A sink that keeps nothing."""
-
-    room = 0
-
-    def take(self, path: str, watch: Look | None = None, *, known: bool = False) -> Taken:
-        return take(path, nothing, watch)
-
-    def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
-        pass
-
-    def pack(self, place: memoryview, laid: Sequence[tuple[bytes, int, int]]) -> None:
-        pass
-
-    def node(self, data: bytes) -> Blob:
-        return Blob(digest=digest_of(data), bytes=len(data))
-
-    def holds(self, digest: str, size: int) -> bool:
-        return True
-
-    def holds_directory(self, digest: str) -> bool:
-        return True
-
-
-def into(objects: Objects, *, keeps: bool) -> Sink:
-    """Where bytes go that are hashed: also into the store, if they are to be kept."""
-    return objects if keeps else Hashing()
-
-
 class Objects:
     """The blobs of one store, for one operation; `apart` gives another its own.
 
@@ -110,11 +51,13 @@ class Objects:
     """
 
     room = SIZE
+    vouches = True
 
     def __init__(self, backend: Backend, cache: str | None = None, *, index: Index | None = None) -> None:
         self._backend = backend
         self._index = index or Index(backend, cache)
         self._condemned = Condemned(backend, check=self._check_open)
+        self._erased = Erasures(backend)
         self._sender = Sender(backend, self._index, self._condemned, self._check_open)
         self._blocks = Blocks(backend)
         self._lock = threading.Lock()
@@ -142,6 +85,8 @@ class Objects:
             Temporary: something that it has found before is gone, or condemned.
         """
         self._run = run
+        if self._erased.looked:
+            self._erased.look()
         if not self._looked:
             return
         self._looked = False
@@ -151,6 +96,25 @@ class Objects:
                 raise Temporary(
                     f"a collection has taken {key} away, which was to be used", hint="run this again"
                 )
+
+    @property
+    def erased(self) -> Erasures:
+        """What was erased when the operation had begun; none of it is taken in."""
+        if not self._erased.looked:
+            self._erased.look()
+        return self._erased
+
+    def _refuse(self, raws: Iterable[bytes], upload: Upload | None = None, path: str = "") -> None:
+        """What was erased is not taken in, nor used."""
+        if self.erased and (raw := next((raw for raw in raws if raw in self._erased), None)):
+            if upload is not None:
+                upload.discard()
+            raise self._erased.error(raw, path)
+
+    def at_rest(self) -> None:
+        """Nothing is on its way any more, whatever became of it."""
+        with suppress(PkgrunError):
+            self._sender.wait()
 
     def _ready(self) -> None:
         """Before it is asked what is here, it must be known what is condemned: in this order nothing is missed."""
@@ -198,6 +162,7 @@ class Objects:
 
     def holds(self, digest: str, size: int) -> bool:
         """Whether a blob is here already; it is then part of this operation."""
+        self._refuse((bytes.fromhex(digest[7:]),))
         if size < SMALL:
             return self._holds_small(bytes.fromhex(digest[7:]))
         return self._holds_object(digest)
@@ -216,6 +181,16 @@ class Objects:
             return False
         self._reused.add(key_of_pack(place.pack))
         return True
+
+    def holds_directories(self, directories: Collection[bytes], split: Collection[bytes] = ()) -> set[bytes]:
+        """Which of some directories `holds_directory` says are here; with all below each, its parts are."""
+        return {raw for raw in directories if self.holds_directory("sha256:" + raw.hex())}
+
+    def there(self, digests: Collection[bytes]) -> set[bytes]:
+        """Which of some small blobs are here already; they are then part of this operation."""
+        with self._lock:
+            pending = self._blobs.common(digests)
+        return pending | self._there(digests)
 
     def _pending(self, raw: bytes) -> bytes | None:
         for filling in (self._blobs, self._nodes, *self._sender.underway()):
@@ -263,6 +238,7 @@ class Objects:
 
     def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
         """Keep small blobs, each with its SHA-256."""
+        self._refuse(raw for raw, _ in blobs)
         there = self._there([raw for raw, _ in blobs])
         full = None
         with self._lock:
@@ -276,6 +252,7 @@ class Objects:
 
     def pack(self, place: memoryview, laid: Sequence[tuple[bytes, int, int]]) -> None:
         digests = [raw for raw, _, _ in laid]
+        self._refuse(digests)
         there = self._there(digests)
         with self._lock:
             there |= self._packing.intersection(digests) | self._blobs.common(digests)
@@ -291,8 +268,8 @@ class Objects:
         send(self._backend, pack, self._condemned)  # it has no directories
         self._index.add(pack.name, pack.parts)
 
-    def _there(self, digests: Sequence[bytes]) -> set[bytes]:
-        """Which of them are in the store already, or on their way; they are then part of this operation."""
+    def _there(self, digests: Collection[bytes]) -> set[bytes]:
+        """The same, but for those that wait to be sent with what is kept next."""
         self._ready()
         places = self._index.find_all(digests)
         used = {pack: self._use(key_of_pack(pack)) for pack in {place.pack for place in places.values()}}
@@ -321,6 +298,7 @@ class Objects:
 
     def _publish(self, upload: Upload, digest: str) -> None:
         self._ahead = True
+        self._refuse((bytes.fromhex(digest[7:]),), upload)
         self._condemned.renew(key_of(digest))
         upload.publish(key_of(digest))
         self._known.add(digest)
@@ -335,6 +313,7 @@ class Objects:
         """
         if known or not self._backend.capabilities.rename:
             taken = take(path, nothing, watch)
+            self._refuse((bytes.fromhex(taken.digest[7:]),), path=shown(path))
             if taken.flagged or self.holds(taken.digest, taken.size):
                 return taken
             if not self._backend.capabilities.rename:
@@ -348,6 +327,7 @@ class Objects:
         except BaseException:
             upload.discard()
             raise
+        self._refuse((bytes.fromhex(taken.digest[7:]),), upload, shown(path))
         if taken.flagged or self._holds_object(taken.digest):
             upload.discard()
         else:
@@ -379,6 +359,7 @@ class Objects:
         """A blob in pieces. It is verified when the last has been taken: what was written until then is not yet true.
 
         Raises:
+            Erased: it was erased.
             Damaged: it is missing or its bytes are others.
         """
         place = self.place(digest)
@@ -400,6 +381,7 @@ class Objects:
         except Damaged:
             again = self._elsewhere(digest, place)
             if again is None:
+                self._check_not_erased(digest)
                 raise
             data = self.part(again)
             self.verify(digest, data, again.pack)
@@ -412,6 +394,11 @@ class Objects:
         if (again is None or again == place) and self._index.distrust():
             again = self.place(digest)
         return None if again == place else again
+
+    def gone(self, digest: str) -> bool:
+        """Whether a blob is nowhere here, nor could be in a pack that cannot be read."""
+        there = self.place(digest) is not None or self._backend.stat(key_of(digest)) is not None
+        return not there and self._index.damaged is None
 
     def place(self, digest: str) -> Place | None:
         """Which pack a blob lies in; None of one that is an object of its own, or missing."""
@@ -455,8 +442,14 @@ class Objects:
             if place is None and self._index.distrust():
                 place = self.place(digest)
             if place is None:
+                self._check_not_erased(digest)
                 raise _missing(digest, self._index.damaged) from error
             yield self.part(place)
+
+
+    def _check_not_erased(self, digest: str) -> None:
+        if (found := erased.error(self._backend, bytes.fromhex(digest[7:]))) is not None:
+            raise found
 
 
 def _check_same(path: str, taken: Taken, again: Taken) -> None:

@@ -211,14 +211,17 @@ class Contents:
         return part
 
 
-def contents_of(backend: Backend, pack: str) -> Contents:
+def contents_of(backend: Backend, pack: str, *, key: str | None = None) -> Contents:
     """What a pack holds, from its index, which is checked against the pack's name.
+
+    Args:
+        key: where it lies, if not where packs do.
 
     Raises:
         NotFound: there is no such pack (any more).
         Damaged: it is cut off, or its index is not what its name says.
     """
-    key = key_of(pack)
+    key = key or key_of(pack)
     found = backend.stat(key)
     if found is None:
         raise NotFound(f"there is no {key}")

@@ -29,14 +29,16 @@ def _nothing(raw: bytes, node: trees.Node) -> None:
 class Reached:
     """Blobs by SHA-256, each with the number of a root that leads to it.
 
-    `files` are the small ones, which packs hold; `large` are objects of their own. `unread` are directories that
-    are missing or damaged, with what was said of them: what lies below is not known.
+    `files` are the small ones, which packs hold; `large` are objects of their own. `listings` are directories that are
+    needed for what they say, and not for their files. `unread` are directories of either kind that are missing or
+    damaged, with what was said of them: what lies below is not known.
     """
 
     roots: list[Root]
     directories: dict[bytes, int] = field(default_factory=dict)
     files: dict[bytes, int] = field(default_factory=dict)
     large: dict[bytes, int] = field(default_factory=dict)
+    listings: dict[bytes, int] = field(default_factory=dict)
     unread: dict[bytes, Damaged] = field(default_factory=dict)
 
     def add(self, other: Reached) -> None:
@@ -45,8 +47,13 @@ class Reached:
             (self.directories, other.directories),
             (self.files, other.files),
             (self.large, other.large),
+            (self.listings, other.listings),
         ):
             mine.update(dict.fromkeys(theirs, -1))
+
+    def __contains__(self, raw: object) -> bool:
+        """Whether a root leads there."""
+        return any(raw in some for some in (self.files, self.directories, self.large, self.listings))
 
     @property
     def whole(self) -> bool:
@@ -72,14 +79,26 @@ def reach(
             descent.file(blob.digest, blob.bytes, number)
         for tree in root.trees:
             descent.folder(tree.digest, number)
+    _go_down(objects, descent, descent.into, told)
+    for number, root in enumerate(
+        descent.reached.roots
+    ):  # last: what lies below a directory needs no listing
+        for tree in root.listings:
+            descent.listing(tree.digest, number)
+    _go_down(objects, descent, descent.through, told)
+    return descent.reached
+
+
+def _go_down(
+    objects: Objects, descent: _Descent, into: Callable[[trees.Node, int], object], told: Told
+) -> None:
     while descent.waiting:
         some = descent.portion()
         nodes = _nodes(objects, [raw for raw, _ in some], descent.reached)
         for (raw, number), node in zip(some, nodes, strict=True):
             if node is not None:
                 told(raw, node)
-                descent.into(node, number)
-    return descent.reached
+                into(node, number)
 
 
 @dataclass(slots=True)
@@ -97,6 +116,13 @@ class _Descent:
             self.reached.directories[raw] = number
             self.waiting.append((raw, number))
 
+    def listing(self, digest: str, number: int) -> None:
+        """A directory is needed, and not its files."""
+        raw = bytes.fromhex(digest[7:])
+        if not any(raw in some.directories or raw in some.listings for some in (self.reached, self.known)):
+            self.reached.listings[raw] = number
+            self.waiting.append((raw, number))
+
     def file(self, digest: str, size: int, number: int) -> None:
         """A file is needed."""
         raw = bytes.fromhex(digest[7:])
@@ -106,17 +132,26 @@ class _Descent:
 
     def into(self, node: trees.Node, number: int) -> None:
         """All that a directory holds is needed."""
-        for part in node.parts:
-            self.folder(part.digest, number)
+        for digest in folders_in(node):
+            self.folder(digest, number)
         for entry in node.entries:
-            if entry.kind == "dir":
-                self.folder(entry.digest, number)
-            elif entry.kind == "file":
+            if entry.kind == "file":
                 self.file(entry.digest, entry.bytes, number)
+
+    def through(self, node: trees.Node, number: int) -> None:
+        """The directories in a directory are needed."""
+        for digest in folders_in(node):
+            self.listing(digest, number)
 
     def portion(self) -> list[tuple[bytes, int]]:
         """The first that wait."""
         return [self.waiting.popleft() for _ in range(min(_AT_ONCE, len(self.waiting)))]
+
+
+def folders_in(node: trees.Node) -> list[str]:
+    """The digests of the parts and folders in a directory."""
+    below = [entry.digest for entry in node.entries if entry.kind == "dir"]
+    return [part.digest for part in node.parts] + below
 
 
 def _nodes(objects: Objects, raws: list[bytes], reached: Reached) -> list[trees.Node | None]:

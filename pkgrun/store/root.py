@@ -81,7 +81,6 @@ def open_store(location: str, *, create: bool, cache: str | None = None) -> Stor
         PermissionDenied, Temporary: the system or the server refuses it.
     """
     backend, record = _open_remote(location, create) if "://" in location else _open_local(location, create)
-    _check_honoured(backend)
     return Store(backend, Objects(backend, _derived(cache, record.store)), record.store, cache)
 
 
@@ -98,18 +97,8 @@ def open_damaged(location: str, *, cache: str | None = None) -> Store:
         return open_store(location, create=False, cache=cache)
     except Damaged:
         backend = _place(location)
-        _check_honoured(backend)
         lost = marker.lost(backend)
         return Store(backend, Objects(backend), lost.id, lost=lost)
-
-
-def _check_honoured(backend: Backend) -> None:
-    for kind in marker.LATER:
-        if next(backend.list(kind), None) is not None:
-            raise Conflict(
-                f"the store {shown(backend.url)} holds {kind}/, which this release does not know how to honour",
-                hint="upgrade pkgrun",
-            )
 
 
 def _place(location: str) -> Backend:

@@ -31,12 +31,14 @@ _RUN = re.compile(RUN_ID_PATTERN)
 
 
 class Root(NamedTuple):
-    """A record, and what it refers to. `label`: what people call it."""
+    """A record, and what it refers to. `label`: what people call it; `listings`: trees of which the directories are needed,
+    and the files are not."""
 
     key: str
     label: str
     trees: tuple[Tree, ...] = ()
     blobs: tuple[Blob, ...] = ()
+    listings: tuple[Tree, ...] = ()
 
 
 class Roots(NamedTuple):
@@ -100,9 +102,9 @@ def _keys(backend: Backend, folder: str, form: re.Pattern[str]) -> list[str]:
 
 
 def _sort(roots: Roots, root: Root, *, removed: bool) -> None:
-    """Of what was removed the lock stays, and the log: they tell how it was made."""
+    """Of what was removed the lock stays, the log, and the listings of its data: they tell how it was made."""
     if removed:
-        roots.removed.append(root._replace(blobs=()))
+        roots.removed.append(root._replace(blobs=(), listings=()))
         root = root._replace(trees=())
     roots.kept.append(root)
 
@@ -116,8 +118,10 @@ class _GivenUp:
         self._standing = {(version.record.package, version.record.version): version for version in versions}
 
     def includes(self, outcome: Outcome) -> bool:
-        """Whether what a run made was removed; an import may be found to be another one's version."""
-        entry = outcome.entry
+        """Whether what a run made was removed, or what it reproduces; an import may be found to be another one's version."""
+        entry, again = outcome.entry, outcome.facts.reproduced if outcome.facts else None
+        if again is not None:
+            return self._makers.get(again.run, False)
         if outcome.run in self._makers or entry is None or entry.kind != "import":
             return self._makers.get(outcome.run, False)
         return self._removed_as_anothers(entry)
@@ -182,6 +186,7 @@ def _of_outcome(outcome: Outcome) -> Root:
         f"run {outcome.run}",
         tuple(trees_of(outcome)),
         tuple(blobs_of(outcome)),
+        listings_of(outcome),
     )
 
 
@@ -195,6 +200,11 @@ def trees_of(outcome: Outcome) -> Iterator[Tree]:
         yield made.tree
     if outcome.copied and outcome.copied.records:
         yield outcome.copied.records
+
+
+def listings_of(outcome: Outcome) -> tuple[Tree, ...]:
+    """The trees of which a decision refers to the directories alone: what the run was given."""
+    return outcome.facts.listed if outcome.facts else ()
 
 
 def blobs_of(outcome: Outcome) -> Iterator[Blob]:

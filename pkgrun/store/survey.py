@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pkgrun.errors import Damaged, NotFound
 from pkgrun.store import packs
 from pkgrun.store.backend import Backend, Stat
+from pkgrun.store.objects import Objects, key_of
 from pkgrun.store.packs import Contents
 from pkgrun.store.parallel import each
 from pkgrun.store.reach import Reached
@@ -48,19 +49,52 @@ def survey(backend: Backend) -> Survey:
             found.objects[bytes.fromhex(match[2])] = stat
         else:
             found.strange[key] = stat
-    names = []
-    for key, stat in backend.walk(packs.FOLDER):
-        if (name := packs.name_in(key.rpartition("/")[2])) and key == packs.key_of(name):
-            names.append(name)
-            found.written[name] = stat.modified
-        else:
-            found.strange[key] = stat
+    _look_at_packs(backend, found)
+    return found
+
+
+def _look_at_packs(backend: Backend, found: Survey) -> None:
+    """One that is gone when it is read may have been written anew without what was erased: so they are listed again."""
+    seen = set[str]()
+    while True:
+        names = []
+        for key, stat in backend.walk(packs.FOLDER):
+            name = packs.name_in(key.rpartition("/")[2])
+            if not name or key != packs.key_of(name):
+                found.strange[key] = stat
+            elif name not in seen:
+                names.append(name)
+                found.written[name] = stat.modified
+        seen.update(names)
+        _read(backend, found, names)
+        if all(name in found.packs or name in found.damaged for name in names):
+            return
+
+
+def survey_of(backend: Backend, objects: Objects, reached: Reached) -> Survey:
+    """The same of what was reached only: the objects, and the packs that hold some of it.
+
+    Raises:
+        PermissionDenied, Temporary: the store cannot be read.
+    """
+    found = Survey({}, {}, {}, {}, {})
+    small = [*reached.files, *reached.directories, *reached.listings]
+    places = objects.places(small)
+    alone = [*reached.large, *(raw for raw in small if raw not in places)]
+    stats = each(lambda raw: backend.stat(key_of("sha256:" + raw.hex())), alone, run=1)
+    found.objects.update((raw, stat) for raw, stat in zip(alone, stats, strict=True) if stat is not None)
+    places |= objects.places([raw for raw in reached.large if raw not in found.objects])
+    _read(backend, found, sorted({place.pack for place in places.values()}))
+    return found
+
+
+def _read(backend: Backend, found: Survey, names: list[str]) -> None:
+    """What packs hold, as their indexes say."""
     for name, contents in zip(names, each(lambda name: _contents(backend, name), names, run=1), strict=True):
         if isinstance(contents, Damaged):
             found.damaged[name] = contents
         elif contents is not None:
             found.packs[name] = contents
-    return found
 
 
 def _contents(backend: Backend, pack: str) -> Contents | Damaged | None:
@@ -90,7 +124,8 @@ def shares(found: Survey, reached: Reached, barred: Collection[str] = ()) -> dic
 
 def needs(reached: Reached, found: Survey) -> set[bytes]:
     """What is needed and has to lie in a pack, for it is no object of its own."""
-    return {*reached.files, *reached.directories, *reached.large}.difference(found.objects)
+    every = {*reached.files, *reached.directories, *reached.large, *reached.listings}
+    return every.difference(found.objects)
 
 
 def _share(contents: Contents, reached: Reached, wanted: set[bytes]) -> Share:

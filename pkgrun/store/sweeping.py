@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
 
+from pkgrun.errors import Erased
 from pkgrun.records import Actor
 from pkgrun.records.collecting import Doomed, Sentence, Underway
 from pkgrun.settings import DEFAULT_GRACE
@@ -114,7 +115,10 @@ def _write_anew(backend: Backend, objects: Objects, found: Sequence[Rewrite], to
     for number, one in enumerate(found):
         told("rewrite", number, len(found))
         for raw, _, _ in sorted(one.share.live, key=itemgetter(1)):
-            filling.add(raw, objects.read("sha256:" + raw.hex()))
+            try:
+                filling.add(raw, objects.read("sha256:" + raw.hex()))
+            except Erased:  # meanwhile; the pack that it was in is written anew by somebody else
+                continue
             if filling.size >= packs.SIZE:
                 written += _write(backend, filling, renewing)
                 filling = Filling()

@@ -15,6 +15,7 @@ from pkgrun.records import Blob, Tree
 from pkgrun.store import trees
 from pkgrun.store.objects import SMALL, Objects
 from pkgrun.store.parallel import each
+from pkgrun.store.reach import folders_in
 from pkgrun.store.stretches import Stretch, read_all, stretches
 
 _NODES = 4 << 20
@@ -41,16 +42,19 @@ def transfer(
     target: Objects,
     wanted: Sequence[Tree],
     blobs: Sequence[Blob] = (),
+    listings: Sequence[Tree] = (),
     *,
     progress: Progress = lambda size: None,
 ) -> Sent:
-    """Bring trees, and blobs that stand alone, from one store's objects into another's.
+    """Bring trees, and blobs that stand alone, from one store's objects into another's; not what either of them has erased.
 
     Args:
+        listings: trees of which the directories are brought, and the files are not.
         progress: told bytes as they are sent or found to be there; in the end, those of all `wanted` and `blobs`.
 
     Raises:
         Damaged: the source lacks something, or its bytes are others.
+        Erased: something was erased in the source meanwhile.
         PermissionDenied, Temporary: either store refuses.
     """
     work = _Transfer(source, target, progress)
@@ -61,6 +65,7 @@ def transfer(
     work.descend()
     work.files()
     work.folders()
+    work.listings(tree.digest for tree in listings)
     return work.sent
 
 
@@ -88,6 +93,10 @@ class _Transfer:
 
     def file(self, digest: str, size: int) -> None:
         """Send a file later, unless the target has it."""
+        raw = bytes.fromhex(digest[7:])
+        if raw in self.source.erased or raw in self.target.erased:  # it is nowhere, or comes no further
+            self.progress(size)
+            return
         if digest in self._files or (size < SMALL and self.target.holds(digest, size)):
             self.progress(size)
             return
@@ -174,6 +183,20 @@ class _Transfer:
             found = read_all(self.source, portion)
             for digest in portion:
                 self.target.node(found[digest])
+
+    def listings(self, digests: Iterable[str]) -> None:
+        """Send directories as blobs like others. Also below those that are there: these say nothing of what is below them."""
+        waiting = deque(dict.fromkeys(digests))
+        seen = set(waiting)
+        while waiting:
+            self.progress(0)  # it may have to be broken off
+            wanted = [digest for digest in self._portion(waiting) if not self.target.holds_directory(digest)]
+            found = read_all(self.source, wanted)
+            self.target.keep([(bytes.fromhex(digest[7:]), data) for digest, data in found.items()])
+            for digest, data in found.items():
+                below = [one for one in folders_in(trees.parse(data, digest)) if one not in seen]
+                seen.update(below)
+                waiting += dict.fromkeys(below)
 
 
 def _children_first(below: dict[str, list[str]]) -> list[str]:

@@ -10,16 +10,17 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter, lt
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
 from pkgrun.errors import Damaged, NotFound
 from pkgrun.records import Tree
 from pkgrun.store import names
-from pkgrun.store.objects import Objects, Sink
+from pkgrun.store.objects import Objects
+from pkgrun.store.sinks import Sink
 
 PART_LIMIT = 10_000
 """Entries that one node may have; larger directories are split by name."""
@@ -96,7 +97,18 @@ def _parts(ordered: list[Entry]) -> Iterator[list[Entry]]:
     yield part
 
 
-def read_node(objects: Objects, digest: str) -> list[Entry]:
+class Readable(Protocol):
+    """Where directories are read from: a store, or wherever else they are known."""
+
+    def read(self, digest: str) -> bytes:
+        """A small blob, verified.
+
+        Raises:
+            Damaged: it is missing or its bytes are others.
+        """
+
+
+def read_node(objects: Readable, digest: str) -> list[Entry]:
     """The entries of a directory.
 
     Raises:
@@ -246,13 +258,15 @@ def find(objects: Objects, digest: str, path: str) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A file or link that one tree has and the other has not, or has otherwise."""
+    """A file or link that one tree has and the other has not, or has otherwise: `was` in one, `now` in the other."""
 
     path: str
     how: Literal["added", "changed", "removed"]
+    was: Entry | None = field(default=None, compare=False)
+    now: Entry | None = field(default=None, compare=False)
 
 
-def diff(objects: Objects, old: str, new: str) -> Iterator[Difference]:
+def diff(objects: Readable, old: str, new: str) -> Iterator[Difference]:
     """What leads from one tree to another, in no order; equal directories are not looked into."""
     waiting = [("", old, new)]
     while waiting:
@@ -268,11 +282,15 @@ def diff(objects: Objects, old: str, new: str) -> Iterator[Difference]:
             if any(nodes):
                 waiting.append((path, *nodes))
             if how := _how(one, other):
-                yield Difference(path, how)
+                yield Difference(path, how, _leaf(one), _leaf(other))
 
 
 def _node(entry: Entry | None) -> str:
     return entry.digest if entry and entry.kind == "dir" else ""
+
+
+def _leaf(entry: Entry | None) -> Entry | None:
+    return entry if entry and entry.kind != "dir" else None
 
 
 def _how(old: Entry | None, new: Entry | None) -> Literal["added", "changed", "removed"] | None:

@@ -63,4 +63,4 @@ def _needed_alone(key: str, found: Survey, reached: Reached) -> bool:
     if not key.startswith("objects/"):
         return pack_at(key) in found.damaged
     raw = bytes.fromhex(key.rpartition("/")[2])
-    return raw in reached.large or raw in reached.files or raw in reached.directories
+    return raw in reached

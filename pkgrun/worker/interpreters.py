@@ -73,6 +73,13 @@ def running() -> Interpreter:
     )
 
 
+def nearest(version: str, *, cache: Path, variables: Mapping[str, str]) -> str:
+    """What to ask `find` for to get the Python of an earlier time: its very version if that lies here, else its series."""
+    if _VERSION.fullmatch(version) and _highest(version, _Memory(cache / "interpreters.json", variables)):
+        return version
+    return ".".join(version.split(".")[:2])
+
+
 def find(
     asked: str | None,
     *,

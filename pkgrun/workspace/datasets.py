@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pkgrun import __version__
-from pkgrun.observe import Observer, Progress, silent
+from pkgrun.observe import Notice, Observer, Progress, silent
 from pkgrun.records import DatasetRecord
 from pkgrun.runs import lookup
 from pkgrun.runs.arguments import checked
@@ -15,11 +15,14 @@ from pkgrun.runs.here import actor
 from pkgrun.settings import cache_folder, cache_limit
 from pkgrun.store import registry, trees
 from pkgrun.store.export import export_tree
+from pkgrun.store.files import shown
 from pkgrun.store.root import Store
 from pkgrun.store.trees import Difference, Entry
 
 if TYPE_CHECKING:
     from pkgrun.runs.registering import Registered
+
+_NAMED = 5
 
 
 class Datasets:
@@ -97,12 +100,23 @@ class Datasets:
         return sorted(trees.diff(self._store.objects, *digests), key=lambda one: one.path)
 
     @checked
-    def export(self, name: str, out: str | os.PathLike[str], *, observer: Observer = silent) -> DatasetRecord:
+    def export(
+        self,
+        name: str,
+        out: str | os.PathLike[str],
+        *,
+        skip_erased: bool = False,
+        observer: Observer = silent,
+    ) -> DatasetRecord:
         """Write the files of `name[@n]` into a folder, which must be new or empty, every byte verified.
 
         A new folder appears when it is whole (`store/export.py` tells of one that is there).
 
+        Args:
+            skip_erased: leave out files that were erased; the observer is told of them.
+
         Raises:
+            Erased: a file was erased.
             NotFound: there is no such dataset.
             Conflict: the folder holds something.
             Damaged: the store's bytes are not what they were.
@@ -116,7 +130,14 @@ class Datasets:
             done += size
             observer(Progress(record.label, done, record.tree.bytes, "bytes"))
 
-        export_tree(self._store.objects, record.tree.digest, os.fspath(out), progress=told)
+        left = export_tree(
+            self._store.objects, record.tree.digest, os.fspath(out), skip_erased=skip_erased, progress=told
+        )
+        if left:
+            named = ", ".join(map(shown, left[:_NAMED])) + (
+                f" and {len(left) - _NAMED:,} more" if len(left) > _NAMED else ""
+            )
+            observer(Notice(f"left out, because they were erased: {named}"))
         return record
 
 

@@ -140,6 +140,7 @@ class Packages:
         out: str | os.PathLike[str],
         *,
         form: Literal["folder", "zip", "aicenter"] = "folder",
+        skip_erased: bool = False,
         observer: Observer = silent,
     ) -> Exported:
         """Write a version where there is nothing yet.
@@ -147,9 +148,11 @@ class Packages:
         Args:
             out: a new or empty folder for its files; of `zip` the file; of `aicenter` a folder, which gets the zip, the
                 vendor's metadata, and where the version is from.
+            skip_erased: leave out files that were erased; not of `aicenter`.
 
         Raises:
             NotFound: there is no such version.
+            Erased: one of its files was erased.
             Conflict: something is there already.
             PackageInvalid: it holds what a zip may not hold, such as a link.
             UsageError: that is no such place.
@@ -157,4 +160,11 @@ class Packages:
         """
         from pkgrun.runs.exporting import export
 
-        return export(self._store, self.version(name), os.fspath(out), form=form, observer=observer)
+        return export(
+            self._store,
+            self.version(name),
+            os.fspath(out),
+            form=form,
+            skip_erased=skip_erased,
+            observer=observer,
+        )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pkgrun.runs.handle import Run
     from pkgrun.runs.reaper import Recovery
 
-_PIPELINES = {"training", "evaluation", "full"}
+_PIPELINES = {"training", "evaluation", "full", "reproduction"}
 
 
 class Runs:

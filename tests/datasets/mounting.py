@@ -8,7 +8,7 @@ from pathlib import Path
 from pkgrun.datasets import sources
 from pkgrun.datasets.mount import Mounted, Report, Wanted, mount
 from pkgrun.store.intake import Ingested
-from pkgrun.store.objects import Hashing, Sink
+from pkgrun.store.sinks import Hashing, Sink
 
 
 def no_report(done: int, total: int) -> None:

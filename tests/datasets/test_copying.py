@@ -14,8 +14,8 @@ from pkgrun.errors import DataInvalid, Killed, NotFound, Temporary
 from pkgrun.observe import Event, Progress
 from pkgrun.store.checkout import checkout
 from pkgrun.store.intake import ingest
-from pkgrun.store.objects import Hashing
 from pkgrun.store.root import Store
+from pkgrun.store.sinks import Hashing
 from tests import folders
 from tests.datasets.mounting import content, mounted
 from tests.processes import kill_hands

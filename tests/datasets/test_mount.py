@@ -19,9 +19,10 @@ from pkgrun.datasets.mount import Mounted
 from pkgrun.errors import DataInvalid, PkgrunError, UsageError
 from pkgrun.store.checkout import checkout
 from pkgrun.store.intake import ingest
-from pkgrun.store.objects import Hashing, digest_of
+from pkgrun.store.objects import digest_of
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.scan import scan
+from pkgrun.store.sinks import Hashing
 from tests import folders
 from tests.datasets.mounting import content, mounted
 from tests.folders import File, Folder, Link

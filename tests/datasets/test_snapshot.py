@@ -21,8 +21,9 @@ from pkgrun.records import Blob
 from pkgrun.store.checkout import checkout
 from pkgrun.store.files import Look, Taken
 from pkgrun.store.intake import Ingested, ingest
-from pkgrun.store.objects import SMALL, Hashing, Sink
+from pkgrun.store.objects import SMALL
 from pkgrun.store.root import Store, open_store
+from pkgrun.store.sinks import Hashing, Sink
 from tests import folders
 from tests.folders import File, Folder, Link
 from tests.processes import race
@@ -44,10 +45,10 @@ class Noting:
 
     def __init__(self, inner: Sink) -> None:
         self._inner, self.small, self.large = inner, 0, 0
-        self.room = inner.room
+        self.room, self.vouches, self.erased = inner.room, inner.vouches, inner.erased
         self.node: Callable[[bytes], Blob] = inner.node
         self.holds: Callable[[str, int], bool] = inner.holds
-        self.holds_directory: Callable[[str], bool] = inner.holds_directory
+        self.holds_directories = inner.holds_directories
 
     def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
         self.small += len(blobs)

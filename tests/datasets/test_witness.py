@@ -17,8 +17,8 @@ from pkgrun.datasets.stat_cache import for_dataset
 from pkgrun.datasets.witness import Witness
 from pkgrun.errors import DataInvalid, NotFound
 from pkgrun.store.intake import ingest
-from pkgrun.store.objects import Hashing, Sink
 from pkgrun.store.scan import Listing, scan
+from pkgrun.store.sinks import Hashing, Sink
 
 TURNS = 40
 

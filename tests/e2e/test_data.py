@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from pkgrun import Run, RunRecord
 from pkgrun.errors import DataInvalid, DataUnstable, NotFound, PkgrunError, UsageError
 from pkgrun.records import Data
 from pkgrun.store.intake import ingest
-from pkgrun.store.objects import Hashing
+from pkgrun.store.sinks import Hashing
 from tests.datasets.test_mount import cloning_disk
 from tests.store.blobs import lacking
 
@@ -89,10 +91,15 @@ def pipe(lab: Lab, name: str) -> Path:
 
 
 def met(path: Path, do: Callable[[], object]) -> None:
-    """Wait until the code is there, do something, and let it go on."""
+    """Wait until the code is there, do something, and let it go on; unless that has ended the code."""
     assert path.read_text() == "here"
     do()
-    path.write_text("go")
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with suppress(OSError):  # nobody reads: the code is not there yet, or not any more
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+            return
+        time.sleep(0.01)
 
 
 def given(record: RunRecord) -> Data:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from pkgrun import Event, Phase, Progress
-from pkgrun.errors import Conflict, NotFound, PkgrunError
+from pkgrun.errors import Conflict, NotFound
+from pkgrun.store import trees
 from pkgrun.store.intake import ingest
-from pkgrun.store.objects import Hashing
 from pkgrun.store.root import open_store
+from pkgrun.store.sinks import Hashing
 from tests.datasets.remote.web_server import File, web_server
 from tests.store.blobs import lacking
 
@@ -424,9 +425,10 @@ def test_collection_keeps_the_snapshots_and_frees_them_with_their_version(lab: L
     lab.pkgrun("store", "gc", "--grace", "0", "--yes")
     with pytest.raises(NotFound):
         found.run.export_snapshot(lab.folder / "none", role="trained")
-    held = [one.tree.digest for one in found.facts.passed if one.role == "trained"]
-    with pytest.raises(PkgrunError):
-        list(open_store(str(lab.store), create=False).objects.stream(held[0]))
+    [held] = [one.tree.digest for one in found.facts.passed if one.role == "trained"]
+    objects = open_store(str(lab.store), create=False).objects
+    assert not objects.holds_directory(held)
+    assert [entry.name for entry in trees.read_node(objects, held)] == ["a.csv"], "what was in it is still told"
     lab.pkgrun("store", "fsck")
 
 

@@ -20,7 +20,8 @@ from pkgrun.packages import archives
 from pkgrun.packages.packing import pack
 from pkgrun.records import Tree
 from pkgrun.store.intake import ingest
-from pkgrun.store.objects import Hashing, Objects
+from pkgrun.store.objects import Objects
+from pkgrun.store.sinks import Hashing
 from pkgrun.testing import MemoryBackend
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import orjson
 
 from pkgrun.records import Blob
-from pkgrun.store import packs
+from pkgrun.store import erased, packs, roots
 from pkgrun.store.backend import Backend
-from pkgrun.store.objects import Sink, digest_of, key_of
-from pkgrun.store.packs import Part
+from pkgrun.store.objects import digest_of, key_of
+from pkgrun.store.packs import Filling, Part
 from pkgrun.store.root import Store
+from pkgrun.store.sinks import Sink
 
 
 def holds_packs(store: Store) -> list[Path]:
@@ -53,9 +54,35 @@ def nodes(found: Mapping[str, bytes]) -> dict[str, set[str]]:
 
 
 def lacking(store: Store) -> set[str]:
-    """What some directory of the store refers to and the store lacks: never anything, whatever died when."""
+    """What the store lacks of what a record needs or a directory says to be there: never anything, whatever died when. What
+    was erased is not lacking."""
     found = blobs(store)
-    return {digest for below in nodes(found).values() for digest in below} - found.keys()
+    below, kept = nodes(found), roots.load(store.backend).kept
+    vouched = {
+        "sha256:" + part.digest.hex() for some in contents(store).values() for part in some if part.directory
+    }
+    needed = vouched | {tree.digest for root in kept for tree in root.trees}
+    listed = {tree.digest for root in kept for tree in root.listings}
+    lacking = _all_below(below, needed) | _all_below(_folders_alone(found, below), listed)
+    return lacking - found.keys() - {"sha256:" + raw.hex() for raw in erased.raws(store.backend)}
+
+
+def _all_below(below: Mapping[str, set[str]], start: set[str]) -> set[str]:
+    seen, waiting = set(start), list(start)
+    while waiting:
+        new = below.get(waiting.pop(), set()) - seen
+        seen |= new
+        waiting += new
+    return seen
+
+
+def _folders_alone(found: Mapping[str, bytes], below: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """The same directories, with the parts and folders that each refers to."""
+    result = {}
+    for digest in below:
+        lines = next(iter(orjson.loads(found[digest]).values()))
+        result[digest] = {line["digest"] for line in lines if line.get("kind", "dir") == "dir"}
+    return result
 
 
 def pack_of(backend: Backend, digest: str) -> tuple[str, Part] | None:
@@ -73,6 +100,22 @@ def file_of(store: Store, digest: str) -> Path:
     """The file that a blob lies in."""
     found = pack_of(store.backend, digest)
     return Path(store.url, packs.key_of(found[0]) if found else key_of(digest))
+
+
+def lose(store: Store, digest: str) -> None:
+    """Write the packs that hold a blob anew without it."""
+    for name, parts in contents(store).items():
+        if all("sha256:" + part.digest.hex() != digest for part in parts):
+            continue
+        path = Path(store.url, packs.key_of(name))
+        data, filling = path.read_bytes(), Filling()
+        for part in parts:
+            if "sha256:" + part.digest.hex() != digest:
+                blob = data[part.offset : part.offset + part.length]
+                filling.add(part.digest, blob, directory=part.directory)
+        pack = filling.close()
+        Path(store.url, packs.key_of(pack.name)).write_bytes(pack.data)
+        path.unlink()
 
 
 def put(sink: Sink, data: bytes) -> Blob:

@@ -22,10 +22,11 @@ from pkgrun.store import bulk, hand, hands
 from pkgrun.store.checkout import checkout
 from pkgrun.store.intake import Portion, ingest, portions, take_all
 from pkgrun.store.local import LocalBackend
-from pkgrun.store.objects import SMALL, Hashing, Sink, digest_of
+from pkgrun.store.objects import SMALL, digest_of
 from pkgrun.store.packs import Contents, contents_of
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.scan import Listing, scan
+from pkgrun.store.sinks import Hashing, Sink
 from tests import folders
 from tests.processes import hands_running, kill_hands, open_folder, powerless
 from tests.store.blobs import DAMAGE
@@ -362,7 +363,7 @@ def test_names_are_what_they_are_whatever_the_locale(tmp_path: Path, locale: dic
 import sys
 from pkgrun.store.checkout import checkout
 from pkgrun.store.intake import ingest
-from pkgrun.store.objects import Hashing
+from pkgrun.store.sinks import Hashing
 from pkgrun.store import bulk, intake, scan
 from pkgrun.store.root import open_store
 source, out, place = sys.argv[1:]

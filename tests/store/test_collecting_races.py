@@ -20,8 +20,9 @@ from pkgrun.records.collecting import Sentence
 from pkgrun.store import collecting, intake, operations, packs, sentences, sweeping, trees
 from pkgrun.store.backend import Backend
 from pkgrun.store.collecting import read_all
-from pkgrun.store.objects import Hashing, Objects, digest_of
+from pkgrun.store.objects import Objects, digest_of
 from pkgrun.store.root import Store
+from pkgrun.store.sinks import Hashing
 from pkgrun.store.wrappers import Call, Wrapper
 from tests.store.blobs import pack_of, put
 from tests.store.test_collecting import (

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from pkgrun.errors import Damaged, DataInvalid, NotFound, Temporary
 from pkgrun.store.files import shown, take
-from pkgrun.store.objects import SMALL, Hashing, Objects, Sink, digest_of, key_of
+from pkgrun.store.objects import SMALL, Objects, digest_of, key_of
 from pkgrun.store.root import Store, open_store
+from pkgrun.store.sinks import Hashing, Sink
 from tests.processes import apart, open_folder, powerless
 from tests.store.blobs import DAMAGE, blobs, file_of, holds_packs, pack_of
 

@@ -20,10 +20,11 @@ from pkgrun.store import packs, trees
 from pkgrun.store.backend import Backend
 from pkgrun.store.checkout import checkout
 from pkgrun.store.intake import ingest
-from pkgrun.store.objects import SMALL, Hashing, Objects, digest_of
+from pkgrun.store.objects import SMALL, Objects, digest_of
 from pkgrun.store.packs import Filling, Pack, Part, contents_of
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.sending import send
+from pkgrun.store.sinks import Hashing
 from tests.processes import apart, race
 from tests.store.blobs import blobs, contents, flip, holds_packs, lacking, nodes
 

@@ -133,17 +133,6 @@ def test_a_store_that_may_only_be_read() -> None:
         assert powerless(lambda: open_store(root, create=True).id) == made.id
 
 
-@pytest.mark.parametrize("kind", ["erased"])
-def test_what_a_later_release_wrote_is_refused(tmp_path: Path, kind: str) -> None:
-    open_store(str(tmp_path / "s"), create=True)
-    (tmp_path / "s" / kind).mkdir()
-    open_store(str(tmp_path / "s"), create=False)
-    (tmp_path / "s" / kind / "aa").mkdir()
-    with pytest.raises(Conflict, match=f"holds {kind}/") as error:
-        open_store(str(tmp_path / "s"), create=False)
-    assert error.value.hint == "upgrade pkgrun"
-
-
 # ---------------------------------------------------------------------- on S3
 
 Reach = Callable[[Server], None]

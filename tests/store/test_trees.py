@@ -17,9 +17,10 @@ from pkgrun.records import Blob, Tree
 from pkgrun.store import names, trees
 from pkgrun.store.checkout import checkout
 from pkgrun.store.intake import ingest, take_all
-from pkgrun.store.objects import SMALL, Hashing, digest_of
+from pkgrun.store.objects import SMALL, digest_of
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.scan import scan
+from pkgrun.store.sinks import Hashing
 from pkgrun.store.trees import Entry, read_node, write_node
 from tests import folders
 from tests.folders import File, Folder, Link

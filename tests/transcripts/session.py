@@ -58,6 +58,10 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=  )\d[\d.]* m?s\b"), "<seconds>"),
     (re.compile(r"(?<= in )\d[\d.]* m?s$", re.MULTILINE), "<seconds>"),
     (re.compile(r"process \d+ on"), "process <pid> on"),
+    # Of an audit: a record's digest, and how large logs are.
+    (re.compile(r"(?<=[✓✗] )[0-9a-f]{12}$", re.MULTILINE), "<digest>"),
+    (re.compile(r"(?<=[✓✗] )(\d+ files?), [\d.]+ k?B"), r"\1, <size>"),
+    (re.compile(r"[\d.]+ k?B(?= read and hashed)"), "<size>"),
     (re.compile(r'("bytes"): \d+(?=,?\s+\}\s*,\s+"environment")'), r"\1: <bytes>"),
     # How the data is put there is the machine's choice, and by some ways it is hashed in a phase of its own.
     (re.compile(r"(?<=  by )(overlay|reflink|copy)(?=, )"), "<mount>"),
@@ -219,7 +223,7 @@ def in_order(lines: list[str]) -> list[str]:
 def _sorted(block: list[str]) -> list[str]:
     def rank(line: str) -> int:
         is_log = line.startswith("  ")
-        later = line in {"<time> collect", "<time> commit"}
+        later = line in {"<time> collect", "<time> compare", "<time> commit"}
         return 2 if later else 1 if is_log else 0
 
     key: Callable[[str], int] = rank

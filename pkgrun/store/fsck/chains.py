@@ -9,7 +9,7 @@ from pkgrun.records import DatasetEntry, DatasetRecord, Outcome, VersionEntry, V
 from pkgrun.store import numbers
 from pkgrun.store.fsck.findings import FROM, REPAIR, Finding
 from pkgrun.store.fsck.forms import CLAIM, needs_of
-from pkgrun.store.fsck.ledger import Ledger, Operation
+from pkgrun.store.fsck.ledger import Ledger, Operation, Written
 from pkgrun.store.operations import key as key_of
 
 _NAMED = 1000
@@ -35,6 +35,17 @@ def founded(ledger: Ledger, operation: Operation) -> Iterator[Finding]:
         yield _unfounded(key, f"{decided}, of the run that it names, decided {outcome.decision}")
     elif wrong := differing(ledger.numbers[key].record, entry):
         yield _altered(ledger, key, decided, wrong)
+    elif _names_none(ledger.numbers[key], operation):
+        message = f"{key} names no record before it, and there was one when it was made"
+        yield Finding("chain-broken", "hole", key, message, REPAIR, needs_of(key))
+
+
+def _names_none(one: Written[VersionRecord] | Written[DatasetRecord], operation: Operation) -> bool:
+    """Whether a major's first record begins a history of which its run knew more."""
+    record, intent = one.record, operation.intent
+    if record.previous is not None or before(one.key) is None or intent is None:
+        return False
+    return isinstance(record, VersionRecord) and not numbers.begins_history(intent.head, record.version)
 
 
 def _unfounded(key: str, why: str, missing: str = "") -> Finding:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pkgrun.errors import Damaged, NotFound
 from pkgrun.records.collecting import Doomed
-from pkgrun.store import packs, reach, sentences, survey, trees
+from pkgrun.store import erased, packs, reach, sentences, survey, trees
 from pkgrun.store.backend import Backend
-from pkgrun.store.fsck import counts, needs
+from pkgrun.store.fsck import counts, needs, receipts
 from pkgrun.store.fsck.counts import Counts
 from pkgrun.store.fsck.findings import FROM, GC, REPAIR, Finding, Kind, Need, strange
 from pkgrun.store.fsck.needs import name_of, raw_of
-from pkgrun.store.fsck.reading import Altered, Choice, Told, altered_in, is_laid_out, read
+from pkgrun.store.fsck.reading import Altered, Choice, Told, altered_in, is_laid_out, read, read_some
 from pkgrun.store.objects import Objects, key_of
 from pkgrun.store.reach import Reached
 from pkgrun.store.roots import Roots
@@ -40,16 +40,25 @@ class Contents:
     malformed: dict[bytes, str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     """Packs that are not as packs are, and what is wrong."""
+    erased: frozenset[bytes] = frozenset()
+    """All that has a receipt."""
+    gone: set[bytes] = field(default_factory=set)
+    """What is needed, and was erased."""
 
     @property
     def bad(self) -> Mapping[str, set[bytes]]:
         """By the file, the blobs in it that are altered, needed or not."""
         return self.altered.blobs
 
+    @property
+    def wanted(self) -> Set[bytes]:
+        """All that records lead to."""
+        known = self.reached
+        return {*known.files, *known.large, *known.directories, *known.listings}
+
     def needs(self, raw: bytes) -> bool:
         """Whether records lead there."""
-        known = self.reached
-        return raw in known.files or raw in known.large or raw in known.directories
+        return raw in self.reached
 
 
 def look(backend: Backend, objects: Objects, roots: Roots, choice: Choice | None, told: Told) -> Contents:
@@ -70,13 +79,38 @@ def look(backend: Backend, objects: Objects, roots: Roots, choice: Choice | None
     return found
 
 
+def look_at(backend: Backend, objects: Objects, roots: Roots, told: Told) -> Contents:
+    """The same of what some records lead to, and of nothing else: every byte of it is hashed. Only if something is wrong with it
+    all packs are looked into, for there may be another copy, or one that cannot be read is where it was.
+
+    Raises:
+        PermissionDenied, Temporary: the store cannot be read.
+    """
+    found = _reached(objects, roots)
+    found.found = survey.survey_of(backend, objects, found.reached)
+    found.altered = read_some(backend, found.found, found.wanted, told)
+    _compare(backend, found, objects)
+    if not found.missing:
+        return found
+    again = _survey(backend, objects, roots)
+    again.altered = read_some(backend, again.found, again.wanted, lambda done, total: None)
+    _compare(backend, again, objects)
+    return again
+
+
 def _survey(backend: Backend, objects: Objects, roots: Roots) -> Contents:
+    found = _reached(objects, roots)
+    found.found = survey.survey(backend)
+    return found
+
+
+def _reached(objects: Objects, roots: Roots) -> Contents:
     objects.look_again()
     tally = Counts()
     for root in roots.kept:
         tally.sizes.update((raw_of(blob.digest), blob.bytes) for blob in root.blobs)
     reached = reach.reach(objects, roots.kept, told=tally)
-    return Contents(roots, reached, survey.survey(backend), tally, Altered())
+    return Contents(roots, reached, Survey({}, {}, {}, {}, {}), tally, Altered())
 
 
 def _compare(backend: Backend, found: Contents, objects: Objects) -> None:
@@ -94,9 +128,11 @@ def _compare(backend: Backend, found: Contents, objects: Objects) -> None:
             found.altered.blobs.setdefault(key_of(name_of(raw)), set()).add(raw)
     for raw in _unreadable(found, objects):
         found.altered.blobs.setdefault(_file_of(found, raw), set()).add(raw)
-    there = good(found)
-    for raw in (*found.reached.files, *found.reached.large, *found.reached.directories):
-        if raw not in there:
+    there, found.erased = good(found), erased.raws(backend)
+    wanted = found.wanted
+    found.gone = {raw for raw in found.erased if raw in wanted and raw not in there}
+    for raw in wanted:
+        if raw not in there and raw not in found.gone:
             found.missing[raw] = _file_of(found, raw)
 
 
@@ -148,17 +184,25 @@ def good(found: Contents) -> set[bytes]:
 
 
 def findings(backend: Backend, objects: Objects, found: Contents, since: float) -> Iterator[Finding]:
-    """What is wrong with contents.
+    """What is wrong with contents, and what nobody needs.
 
     Args:
         since: when the oldest of the operations that go on began: what was written since is most likely theirs.
     """
+    yield from faults(objects, found)
+    yield from receipts.back(backend)
+    yield from _rubbish(backend, found, since)
+
+
+def faults(objects: Objects, found: Contents) -> Iterator[Finding]:
+    """What is wrong with contents."""
     wrong = dict(found.counts.wrong())
     missized = dict(_missized(found))
-    concerned = (*found.missing, *found.malformed, *wrong, *missized)
-    whose = needs.whose(objects, found.roots.kept, concerned)
+    concerned = (*found.missing, *found.gone, *found.malformed, *wrong, *missized)
+    whose = needs.whose(objects, found.roots.kept, concerned, found.reached.listings)
     yield from _missing(found, whose)
     yield from _files(found, whose)
+    yield from (receipts.gone(objects, raw, whose.get(raw, ())) for raw in found.gone)
     for raw, message in found.malformed.items():
         yield _about("directory-malformed", raw, message, FROM, whose)
     for raw, what in wrong.items():
@@ -168,7 +212,6 @@ def findings(backend: Backend, objects: Objects, found: Contents, since: float) 
         yield _about("counts-wrong", raw, message, FROM, whose)
     for root in found.roots.kept:
         yield from found.counts.of_root(root)
-    yield from _rubbish(backend, found, since)
 
 
 def _missized(found: Contents) -> Iterator[tuple[bytes, tuple[int, int]]]:
@@ -193,10 +236,19 @@ def _missing(found: Contents, whose: Whose) -> Iterator[Finding]:
     unread = f"; it may have been in {next(iter(found.broken))}" if found.broken else ""
     for raw, file in found.missing.items():
         if not file:
-            folder = raw in found.reached.directories
-            message = f"the {'directory' if folder else 'content'} {name_of(raw)} is missing{unread}"
+            kind, what = _sort(found, raw)
+            message = f"the {what} {name_of(raw)} is missing{unread}"
             hint = REPAIR if found.broken else FROM
-            yield _about("directory-missing" if folder else "object-missing", raw, message, hint, whose)
+            yield _about(kind, raw, message, hint, whose)
+
+
+def _sort(found: Contents, raw: bytes) -> tuple[Kind, str]:
+    """What kind of thing is missing, and in words."""
+    if raw in found.reached.directories:
+        return "directory-missing", "directory"
+    if raw in found.reached.listings:
+        return "listing-missing", "listing, by which is known which files a run was given,"
+    return "object-missing", "content"
 
 
 def _files(found: Contents, whose: Whose) -> Iterator[Finding]:

@@ -77,7 +77,7 @@ class Counts:
 
     def of_root(self, root: Root) -> Iterator[Finding]:
         """Whether a record says rightly what its trees hold."""
-        for tree in root.trees:
+        for tree in (*root.trees, *root.listings):
             there = self._totals.get(raw_of(tree.digest))
             if there is not None and there != (tree.files, tree.bytes):
                 said = _words((tree.files, tree.bytes))

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-Severity = Literal["hole", "damage", "pending", "rubbish"]
+Severity = Literal["hole", "damage", "pending", "rubbish", "note"]
 """`hole`: something that was acknowledged is missing or altered. `damage`: a file is altered, but all that it held is
 elsewhere, follows from others or is not needed. `pending`: a decision that nobody carried out, a run that nobody ends.
-`rubbish`: what may as well go."""
+`rubbish`: what may as well go. `note`: nothing is wrong with it."""
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
@@ -27,6 +27,7 @@ Kind = Literal[
     "object-altered",
     "object-missing",
     "directory-missing",
+    "listing-missing",
     "directory-malformed",
     "counts-wrong",
     "decision-pending",
@@ -38,6 +39,8 @@ Kind = Literal[
     "strange",
     "run-without-intent",
     "quarantined",
+    "erased",
+    "erased-present",
 ]
 """Never renamed."""
 

@@ -13,8 +13,10 @@ from typing import Generic, NamedTuple, TypeVar
 
 from pkgrun.errors import Damaged, NotFound, PkgrunError
 from pkgrun.records import (
+    Data,
     DatasetRecord,
     Facts,
+    FileList,
     Head,
     Intent,
     KeyRecord,
@@ -35,7 +37,18 @@ from pkgrun.store.roots import Root, Roots
 R = TypeVar("R", bound=Record)
 
 _KNOWN = frozenset(
-    {"pkgrun-store.json", "objects", "packs", "packages", "datasets", "runs", "keys", "gc", "trials"}
+    {
+        "pkgrun-store.json",
+        "objects",
+        "packs",
+        "packages",
+        "datasets",
+        "runs",
+        "keys",
+        "erased",
+        "gc",
+        "trials",
+    }
 )
 
 
@@ -62,6 +75,22 @@ class Operation:
         return "outcome.json" in self.names
 
 
+class Some(NamedTuple):
+    """The keys of some records, and the names of the files of some runs; all of them are there.
+
+    `beside`: numbers of which only the chain is looked at, not who made them nor what they refer to. `begun`: runs of which it is
+    enough to know what is in their folders.
+    """
+
+    versions: list[str]
+    tombstones: list[str]
+    datasets: list[str]
+    claims: list[str]
+    runs: dict[str, frozenset[str]]
+    beside: frozenset[str]
+    begun: dict[str, frozenset[str]]
+
+
 Look = Callable[["Ledger", Operation], Iterable[Finding]]
 """Looks at a run while all of it is at hand; called from several threads."""
 
@@ -82,6 +111,8 @@ class Ledger:
     """Of each run whose intent can be read, the digest of its idempotency key."""
     operations: list[Outcome | Intent] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    beside: frozenset[str] = frozenset()
+    """The keys of numbers that are known for the chain alone."""
     count: int = 0
 
     def read(
@@ -122,12 +153,12 @@ class Ledger:
         versions = [
             roots.Numbered(key, one.record, numbers.tombstone_of(key) in self.tombstones)
             for key, one in self.numbers.items()
-            if isinstance(one.record, VersionRecord)
+            if isinstance(one.record, VersionRecord) and key not in self.beside
         ]
         datasets: list[Root] = [
             roots.of_dataset(key, one.record)
             for key, one in self.numbers.items()
-            if isinstance(one.record, DatasetRecord)
+            if isinstance(one.record, DatasetRecord) and key not in self.beside
         ]
         return roots.arrange(versions, datasets, self.operations, self._head)
 
@@ -151,11 +182,36 @@ def load(backend: Backend, look: Look) -> Ledger:
     _versions(ledger, sorted(key for key in keys if VERSION.fullmatch(key)))
     _tombstones(ledger, sorted(key for key in keys if TOMBSTONE.fullmatch(key)))
     _datasets(ledger, sorted(ledger.listed("datasets", (DATASET,))))
-    for one in ledger.numbers.values():
-        ledger.made[one.record.run].append(one.key)
+    _attribute(ledger)
     _claims(ledger, sorted(ledger.listed("keys", (CLAIM,))))
-    _operations(ledger, look)
+    _operations(ledger, _listed_runs(ledger), look)
     return ledger
+
+
+def load_some(backend: Backend, some: Some, look: Look) -> Ledger:
+    """Read some records, as if there were no others.
+
+    Raises:
+        PermissionDenied, Temporary: the store cannot be read.
+    """
+    ledger = Ledger(backend, beside=some.beside)
+    _versions(ledger, some.versions)
+    _tombstones(ledger, some.tombstones)
+    _datasets(ledger, some.datasets)
+    _attribute(ledger)
+    _claims(ledger, some.claims)
+    ledger.runs = dict(some.begun)
+    _operations(ledger, some.runs, look)
+    ledger.count = sum(map(len, (some.versions, some.tombstones, some.datasets, some.claims)))
+    ledger.count += sum(map(len, some.runs.values()))
+    return ledger
+
+
+def _attribute(ledger: Ledger) -> None:
+    """Who says to have made which number."""
+    for one in ledger.numbers.values():
+        if one.key not in ledger.beside:
+            ledger.made[one.record.run].append(one.key)
 
 
 def _strangers(ledger: Ledger) -> None:
@@ -204,14 +260,17 @@ def _claims(ledger: Ledger, keys: list[str]) -> None:
         ledger.claims[key] = one.record if one else None
 
 
-def _operations(ledger: Ledger, look: Look) -> None:
+def _listed_runs(ledger: Ledger) -> dict[str, frozenset[str]]:
     names: dict[str, set[str]] = defaultdict(set)
     for key in ledger.listed("runs", (IN_RUN,)):
         _, run, name = key.split("/", 2)
         names[run].add(name)
-    ledger.runs = {run: frozenset(found) for run, found in sorted(names.items())}
-    # Their names are at hand already for what each looks at in others.
-    looked = each(lambda run: _operation(ledger, run, look), ledger.runs, run=1)
+    return {run: frozenset(found) for run, found in sorted(names.items())}
+
+
+def _operations(ledger: Ledger, runs: dict[str, frozenset[str]], look: Look) -> None:
+    ledger.runs |= runs  # at hand already for what each looks at in others
+    looked = each(lambda run: _operation(ledger, run, look), runs, run=1)
     for slim, findings in looked:
         ledger.findings += findings
         if slim is not None:
@@ -255,5 +314,14 @@ def _slim(outcome: Outcome) -> Outcome:
         "log",
         "environment",
     )
-    facts = Facts.model_construct(**{name: getattr(outcome.facts, name) for name in kept})
+    slim = {name: getattr(outcome.facts, name) for name in kept}
+    slim |= {name: _slim_data(getattr(outcome.facts, name)) for name in ("data", "evaluation_data")}
+    again = outcome.facts.reproduced
+    slim["reproduced"] = again.model_copy(update={"causes": ()}) if again else None
+    facts = Facts.model_construct(**slim)
     return outcome.model_copy(update={"facts": facts})
+
+
+def _slim_data(data: Data | None) -> Data | None:
+    nothing = FileList()
+    return data.model_copy(update={"unstable": nothing, "written": None}) if data and data.listed else None

@@ -6,7 +6,7 @@ Trees may share directories any number of times, so each is looked into once, an
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from pkgrun.errors import Damaged
 from pkgrun.store import trees
@@ -33,10 +33,11 @@ def name_of(raw: bytes) -> str:
 
 
 class Ways:
-    """Which directories lead to some contents. Each is read once for that, and again if it does."""
+    """Which directories lead to some contents. Each is read once for that, and again if it does. Without `files`, to
+    directories only."""
 
-    def __init__(self, objects: Objects, wanted: Iterable[bytes]) -> None:
-        self._objects, self._wanted = objects, frozenset(wanted)
+    def __init__(self, objects: Objects, wanted: Iterable[bytes], *, files: bool = True) -> None:
+        self._objects, self._wanted, self._files = objects, frozenset(wanted), files
         self._leads: dict[bytes, bool] = {}
 
     def leads(self, raw: bytes) -> bool:
@@ -65,7 +66,9 @@ class Ways:
         except Damaged:
             return []
         found = [("", raw_of(part.digest), True) for part in node.parts]
-        found += [(one.name, raw_of(one.digest), one.kind == "dir") for one in node.entries if one.digest]
+        for one in node.entries:
+            if one.kind == "dir" or (one.digest and self._files):
+                found.append((one.name, raw_of(one.digest), one.kind == "dir"))
         return found
 
     def paths(self, raw: bytes) -> Iterator[tuple[str, bytes]]:
@@ -86,13 +89,18 @@ class Ways:
 
 
 def whose(
-    objects: Objects, kept: Iterable[Root], wanted: Iterable[bytes]
+    objects: Objects, kept: Iterable[Root], wanted: Iterable[bytes], listings: Container[bytes] = ()
 ) -> Mapping[bytes, tuple[Need, ...]]:
-    """Who needs each of some contents; a run is not named beside the version or dataset that it made."""
+    """Who needs each of some contents; a run is not named beside the version or dataset that it made.
+
+    Args:
+        listings: those that are needed as listings only.
+    """
     wanted = frozenset(wanted)
     if not wanted:
         return {}
     ways, seen = Ways(objects, wanted), set()
+    listing = Ways(objects, (raw for raw in wanted if raw in listings), files=False)
     found: dict[bytes, list[Need]] = defaultdict(list)
     for root in kept:
         for blob in root.blobs:
@@ -106,4 +114,8 @@ def whose(
                 for path, raw in ways.paths(raw_of(tree.digest)):
                     if len(found[raw]) < _NEEDS:
                         found[raw].append(Need(root.label, path))
+        for tree in root.listings:
+            for path, raw in listing.paths(raw_of(tree.digest)) if listing.leads(raw_of(tree.digest)) else ():
+                if len(found[raw]) < _NEEDS:
+                    found[raw].append(Need(root.label, f"(in what it was given: {path or 'all of it'})"))
     return {raw: tuple(needs) for raw, needs in found.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 from pkgrun.errors import NotFound
@@ -18,6 +18,9 @@ from pkgrun.store.survey import Survey
 
 _LONGEST = 4 << 20
 """Bytes of a pack that are in memory at once, in each thread."""
+
+_GAP = 1 << 16
+"""Bytes that may be read in vain between two blobs."""
 
 Told = Callable[[int, int], object]
 """Told how many bytes were read, of how many; from several threads."""
@@ -88,6 +91,44 @@ def read(backend: Backend, found: Survey, choice: Choice, told: Told) -> Altered
     return altered
 
 
+def read_some(backend: Backend, found: Survey, wanted: Set[bytes], told: Told) -> Altered:
+    """Hash what is wanted, wherever it lies; of the packs that hold some of it also the head and the foot.
+
+    Raises:
+        PermissionDenied, Temporary: the store cannot be read.
+    """
+    objects = {key_of("sha256:" + raw.hex()): raw for raw in wanted & found.objects.keys()}
+    parts = {
+        packs.key_of(name): {raw: length & packs.LENGTH for raw, _, length in one.entries() if raw in wanted}
+        for name, one in found.packs.items()
+    }
+    total = sum(found.objects[raw].size for raw in objects.values())
+    total += sum(length for some in parts.values() for length in some.values())
+    altered, lock = Altered(), threading.Lock()
+
+    def count(size: int) -> None:
+        with lock:
+            altered.read += size
+            told(altered.read, total)
+
+    def look(key: str) -> None:
+        try:
+            if key in objects:
+                wrong = set() if _is_right(backend, key, objects[key], count) else {objects[key]}
+            else:
+                contents = found.packs[packs.name_in(key.rpartition("/")[2]) or ""]
+                wrong = {part.digest for part in altered_in(backend, contents, count, parts[key].keys())}
+                if not _is_framed(backend, contents):
+                    altered.bruised.add(key)
+        except NotFound:  # collected meanwhile
+            return
+        if wrong:
+            altered.blobs[key] = wrong
+
+    each(look, [*objects, *(key for key, some in parts.items() if some)], run=1)
+    return altered
+
+
 def _is_right(backend: Backend, key: str, raw: bytes, count: Callable[[int], object]) -> bool:
     hasher = hashlib.sha256()
     for piece in backend.stream(key):
@@ -96,38 +137,46 @@ def _is_right(backend: Backend, key: str, raw: bytes, count: Callable[[int], obj
     return hasher.digest() == raw
 
 
-def altered_in(backend: Backend, contents: Contents, count: Callable[[int], object]) -> Iterator[Part]:
-    """The blobs of a pack that are not what its index says."""
-    for part, data in blobs_of(backend, contents, count):
+def altered_in(
+    backend: Backend, contents: Contents, count: Callable[[int], object], only: Container[bytes] | None = None
+) -> Iterator[Part]:
+    """The blobs of a pack that are not what its index says; of some of them only, if they are named."""
+    for part, data in blobs_of(backend, contents, count, only):
         if hashlib.sha256(data).digest() != part.digest:
             yield part
 
 
 def blobs_of(
-    backend: Backend, contents: Contents, count: Callable[[int], object]
+    backend: Backend, contents: Contents, count: Callable[[int], object], only: Container[bytes] | None = None
 ) -> Iterator[tuple[Part, memoryview]]:
     """Every blob of a pack in the order in which they lie, not verified; fewer bytes of one that is cut off.
+
+    Args:
+        only: the digests of those that are wanted.
 
     Raises:
         NotFound: there is no such pack.
     """
     key = packs.key_of(contents.pack)
-    parts = sorted((Part.parse(*entry) for entry in contents.entries()), key=lambda part: part.offset)
+    wanted = (Part.parse(*one) for one in contents.entries() if only is None or one[0] in only)
+    parts = sorted(wanted, key=lambda part: part.offset)
     for some in _neighbours(parts):
         start, end = some[0].offset, max(part.offset + part.length for part in some)
         data = memoryview(backend.read(key, start, end - start))
-        count(len(data))
+        count(sum(part.length for part in some))
         for part in some:
             yield part, data[part.offset - start :][: part.length]
 
 
 def _neighbours(parts: Sequence[Part]) -> Iterator[list[Part]]:
     some: list[Part] = []
+    end = 0
     for part in parts:
-        if some and part.offset + part.length - some[0].offset > _LONGEST:
+        if some and (part.offset + part.length - some[0].offset > _LONGEST or part.offset - end > _GAP):
             yield some
             some = []
         some.append(part)
+        end = part.offset + part.length
     if some:
         yield some
 

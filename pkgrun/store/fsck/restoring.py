@@ -114,7 +114,7 @@ class _Mending:
         condemned = Condemned(self.backend)
         condemned.look(but=self.unread)
         self._packing = _Packing(self.backend, condemned)
-        self._there = good(self.found)
+        self._there = good(self.found) | self.found.erased  # nobody misses that
 
     # ------------------------------------------------------------------ from elsewhere
 
@@ -124,16 +124,17 @@ class _Mending:
         self._from_guesses()
         waiting = [raw for raws in self.found.bad.values() for raw in raws]
         waiting += self.found.missing
-        seen: set[bytes] = set()
+        seen: set[tuple[bytes, bool]] = set()
         while waiting:
             raw = waiting.pop()
-            if raw in seen:
+            once = raw, raw in self.found.reached.directories  # and once more if it was a listing until now
+            if once in seen:
                 continue
-            seen.add(raw)
+            seen.add(once)
             self.told("fetch", len(seen), len(seen) + len(waiting))
             if raw not in self._there:
                 waiting += self._fetch(raw)
-            elif raw in self.found.missing or self.found.reached.directories.get(raw) == -1:
+            elif raw in self.found.missing or self._was_hidden(raw):
                 data = self._directory(raw)  # what lies below it was not known when we looked
                 waiting += self._below(raw, data) if data is not None else ()
         self._packing.settle()
@@ -141,7 +142,7 @@ class _Mending:
 
     def _secure(self) -> None:
         """What is altered here and good there: not if a collection, which does not read, may delete it there."""
-        wanted = {raw for raws in self.found.bad.values() for raw in raws} & self._there
+        wanted = {raw for raws in self.found.bad.values() for raw in raws} & self._there - self.found.erased
         homes: dict[bytes, list[str]] = defaultdict(list)
         for name, contents in self.found.found.packs.items():
             key = packs.key_of(name)
@@ -168,7 +169,7 @@ class _Mending:
     def _keep(self, blob: Blob) -> None:
         self._there.add(blob.raw)
         self.restored += 1
-        if blob.directory or blob.raw in self.found.reached.directories:
+        if blob.directory or self._is_directory(blob.raw):
             self._folders[blob.raw] = blob.data
         self._packing.add(blob.raw, blob.data)
 
@@ -186,13 +187,27 @@ class _Mending:
                 return self._below(raw, data)
         return ()
 
+    def _is_directory(self, raw: bytes) -> bool:
+        """Whether records lead there as to a directory, for its files or for what it says."""
+        return raw in self.found.reached.directories or raw in self.found.reached.listings
+
+    def _was_hidden(self, raw: bytes) -> bool:
+        """Whether a directory was known of only when the one that it is in had been brought back."""
+        reached = self.found.reached
+        return reached.directories.get(raw, reached.listings.get(raw)) == -1
+
     def _below(self, raw: bytes, data: bytes) -> list[bytes]:
-        """What a directory holds is needed, too."""
+        """What a directory holds is needed, too; of a listing, the directories."""
+        reached = self.found.reached
         folders, files = salvage.below(raw, data)
+        if raw not in reached.directories:
+            folders = folders if raw in reached.listings else []
+            reached.listings.update({one: -1 for one in folders if one not in reached})
+            return folders
         for one in folders:
-            self.found.reached.directories.setdefault(one, -1)
+            reached.directories.setdefault(one, -1)
         for one in files:
-            self.found.reached.files.setdefault(one, -1)
+            reached.files.setdefault(one, -1)
         return [*folders, *files]
 
     def _fetch_large(self, raw: bytes) -> None:

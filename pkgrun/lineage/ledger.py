@@ -1,0 +1,211 @@
+"""What the index holds of records: each run, version and dataset a row, and each directory that one of them refers to a use.
+
+It reads no record; it is handed them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum, IntFlag
+from typing import NamedTuple
+
+from pkgrun.lineage.evolution import Evolution
+from pkgrun.lineage.tables import Tables, Unsound, marked, sound
+from pkgrun.records import DatasetRecord, Facts, Intent, Outcome, VersionRecord
+
+_LIKELY = 4
+"""Chains that the next directory of the same line is compared with."""
+
+
+class Role(IntEnum):
+    """What a directory was to whoever refers to it."""
+
+    INPUT = 0
+    TRAINED = 1
+    EVALUATED = 2
+    ARTIFACTS = 3
+    PACKAGE = 4
+    DATASET = 5
+
+
+class Flag(IntFlag):
+    """What is told of a use besides."""
+
+    ATTESTED = 1
+    KEPT = 2
+
+
+class Use(NamedTuple):
+    """A directory that a run was given, or that is a version's or dataset's own."""
+
+    digest: str
+    role: Role
+    source: str
+    flags: Flag
+    place: str = ""
+    """Relative to the work directory, of what a package's own code had made."""
+
+
+class Ledger:
+    """Writes rows; within a transaction of `Tables.changing`."""
+
+    def __init__(self, tables: Tables, evolution: Evolution) -> None:
+        self._tables = tables
+        self._evolution = evolution
+
+    def run(self, id: str, intent: Intent | None, outcome: Outcome | None) -> None:
+        """Enter an operation, or what became of it since the last look.
+
+        Raises:
+            Damaged: a directory is none.
+        """
+        row = self._tables.one("select number from run where id = ?", id)
+        base = intent.training.base if intent and intent.training else (None, None)
+        fields = (
+            (
+                intent.kind,
+                outcome.decision if outcome else "",
+                intent.package or "",
+                *base,
+                moment(intent.created),
+            )
+            if intent
+            else ("", "", "", *base, 0)
+        )
+        number = row[0] if row else self._following("run")
+        self._tables.put("run", [marked(number, id, *fields)])
+        if intent and outcome and outcome.facts:
+            for use in uses_of(outcome.facts):
+                self._use(use, number, (f"source {use.source}", f"data {intent.package}"))
+
+    def version(self, record: VersionRecord, digest: str) -> None:
+        """Enter a version; `digest`: of its record.
+
+        Raises:
+            Damaged: a directory is none.
+        """
+        number = self._following("version")
+        parent = record.parent or (None, None)
+        self._tables.put(
+            "version",
+            [
+                marked(
+                    number,
+                    record.package,
+                    *record.version,
+                    raw(digest),
+                    record.run,
+                    *parent,
+                    moment(record.created),
+                    0,
+                )
+            ],
+        )
+        if record.origin is not None:
+            named = dict.fromkeys((record.origin.record, *record.origin.ancestors))
+            ranks = (marked(raw(one), number, rank) for rank, one in enumerate(named))
+            self._tables.put("origin", ranks)
+        use = Use(record.tree.digest, Role.PACKAGE, record.source or "", Flag.ATTESTED | Flag.KEPT)
+        self._use(use, number, (f"package {record.package}",))
+
+    def removed(self, package: str, major: int, minor: int) -> None:
+        """A version has a tombstone."""
+        row = self._tables.one(
+            "select * from version where package = ? and major = ? and minor = ?", package, major, minor
+        )
+        if row is None:
+            raise Unsound
+        *fields, _ = sound(row)
+        self._tables.put("version", [marked(*fields, 1)])
+
+    def dataset(self, record: DatasetRecord) -> None:
+        """Enter a number of a registered dataset.
+
+        Raises:
+            Damaged: a directory is none.
+        """
+        number = self._following("dataset")
+        row = marked(number, record.dataset, record.number, record.run, moment(record.created))
+        self._tables.put("dataset", [row])
+        use = Use(record.tree.digest, Role.DATASET, record.source, Flag.ATTESTED | Flag.KEPT)
+        self._use(use, number, (f"dataset {record.dataset}", f"source {record.source}"))
+
+    def _following(self, table: str) -> int:
+        row = self._tables.one(f"select coalesce(max(number), 0) + 1 from {table}")  # noqa: S608 - ours
+        return int(row[0]) if row else 1
+
+    def _use(self, use: Use, subject: int, lines: Sequence[str]) -> None:
+        digest = raw(use.digest)
+        spot = self._evolution.spot(digest)
+        if spot is None:
+            near = dict.fromkeys(chain for line in lines for chain in self._line(line))
+            spot = self._evolution.enter(digest, tuple(near))
+        for line in lines:
+            self._go_on(line, spot.chain)
+        source = self._source(use.source)
+        self._tables.put("use", [marked(*spot, int(use.role), subject, use.place, source, int(use.flags))])
+
+    def _line(self, name: str) -> list[int]:
+        row = self._tables.one("select chains from line where name = ?", name)
+        return [int(chain) for chain in row[0].split()] if row else []
+
+    def _go_on(self, name: str, chain: int) -> None:
+        """The next directory of this line is probably like this one."""
+        before = self._line(name)
+        if before[:1] != [chain]:
+            chains = [chain, *(one for one in before if one != chain)][:_LIKELY]
+            self._tables.put("line", [(name, " ".join(map(str, chains)))])
+
+    def _source(self, label: str) -> int:
+        row = self._tables.one("select number from source where label = ?", label)
+        if row is None:
+            row = (self._following("source"),)
+            self._tables.put("source", [(row[0], label)])
+        return int(row[0])
+
+
+def uses_of(facts: Facts) -> Iterator[Use]:
+    """The directories that a run was given and made, but for its version's own."""
+    given = ((facts.data, facts.snapshot), (facts.evaluation_data, facts.evaluation_snapshot))
+    for data, snapshot in given:
+        if data is not None:
+            yield Use(
+                data.tree.digest,
+                Role[data.role.upper()],
+                data.source,
+                _told(attested=data.attested, kept=snapshot is not None),
+            )
+    made = facts.data.source if facts.data else ""
+    passed: dict[tuple[str, Role, str], Flag] = {}
+    for one in facts.passed:  # a call that was given the same again says no more than the worse of both
+        key = one.tree.digest, Role[one.role.upper()], one.folder
+        flags = _told(attested=one.attested, kept=one.kept)
+        passed[key] = passed.get(key, flags) & flags
+    for (digest, role, folder), flags in passed.items():
+        yield Use(digest, role, made, flags, folder)
+    if facts.artifacts is not None:
+        yield Use(facts.artifacts.digest, Role.ARTIFACTS, "", Flag.ATTESTED | Flag.KEPT)
+
+
+def _told(*, attested: bool, kept: bool) -> Flag:
+    return (Flag.ATTESTED if attested else Flag(0)) | (Flag.KEPT if kept else Flag(0))
+
+
+def raw(digest: str) -> bytes:
+    """The 32 bytes of `sha256:…`."""
+    return bytes.fromhex(digest[7:])
+
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def moment(when: datetime) -> int:
+    """Microseconds since the epoch."""
+    return (when - _BEGINNING) // _MICROSECOND
+
+
+def when(moment: int) -> datetime:
+    """The other way round."""
+    return _BEGINNING + timedelta(0, 0, moment)

@@ -1,0 +1,159 @@
+"""From what a caller writes to the thing that is meant, for whatever takes versions, runs and datasets alike."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from pkgrun.datasets import snapshot, sources
+from pkgrun.datasets.arrival import here
+from pkgrun.datasets.cache import Copies
+from pkgrun.datasets.sources import Source, Stored
+from pkgrun.datasets.stat_cache import for_dataset
+from pkgrun.errors import Damaged, NotFound, UsageError
+from pkgrun.identity import NAME_PATTERN
+from pkgrun.lineage.contents import Machine
+from pkgrun.lineage.difference import Side
+from pkgrun.observe import Observer, Progress, silent
+from pkgrun.records import Blob, Tree
+from pkgrun.runs import comparing, lookup
+from pkgrun.runs.comparison import Subject
+from pkgrun.store import numbers, registry
+from pkgrun.store.files import shown
+from pkgrun.store.objects import Objects, digest_of
+from pkgrun.store.root import Store
+from pkgrun.store.sinks import Hashing
+
+DATASET = "dataset:"
+"""Before a name: that of a dataset, also where a package has it, too."""
+
+_PATH = re.compile(r"(\.{1,2}|~[^/]*|)/|\.{1,2}$")
+
+
+class Directories(Hashing):
+    """A sink that keeps the directories of a folder in memory, and where these and a store's are read."""
+
+    vouches = False
+
+    def __init__(self, objects: Objects) -> None:
+        super().__init__()
+        self._objects = objects
+        self._nodes: dict[str, bytes] = {}
+
+    def node(self, data: bytes) -> Blob:
+        digest = digest_of(data)
+        self._nodes[digest] = data
+        return Blob(digest=digest, bytes=len(data))
+
+    def holds_directories(self, directories: Collection[bytes], split: Collection[bytes] = ()) -> set[bytes]:
+        return {raw for raw in directories if f"sha256:{raw.hex()}" in self._nodes and raw not in split}
+
+    def read(self, digest: str) -> bytes:
+        """A directory, of the folder or of the store."""
+        return self._nodes[digest] if digest in self._nodes else self._objects.read(digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """What a name means; of a version or a run all that is known. `removed`: its content was given up."""
+
+    side: Side
+    subject: Subject | None = None
+
+    @property
+    def removed(self) -> bool:
+        return self.subject is not None and self.subject.column.removed
+
+
+def find(
+    store: Store, text: str, directories: Directories, *, machine: Machine, observer: Observer = silent
+) -> Meant:
+    """A version, a run, a registered dataset or what lies in one, or a path; in this order, where several have the name.
+
+    Args:
+        directories: get those of a folder, which is read and hashed.
+
+    Raises:
+        UsageError, InvalidName: it can mean nothing.
+        NotFound, DataInvalid, PermissionDenied: it means nothing that there is.
+        Damaged: what the store holds of it cannot be read.
+    """
+    if text.startswith(DATASET):
+        name = text.removeprefix(DATASET)
+        lookup.registered(store, name.partition("/")[0])
+        return _data(store, name, directories, machine, observer)
+    if _PATH.match(text) or "://" in text:
+        return _data(store, text, directories, machine, observer)
+    if _is_registered(store, text) and not _is_version(store, text):
+        return _data(store, text, directories, machine, observer)
+    known = "@" in text or re.fullmatch(r"[0-9a-f][0-9a-f-]{3,35}", text)
+    if not known and not _names_package(store, text):
+        try:
+            return _data(store, text, directories, machine, observer)
+        except NotFound as error:
+            raise NotFound(
+                f"there is no package, run, dataset or path {shown(text)}",
+                hint="`pkgrun package list`, `run list` and `dataset list` show what there is",
+            ) from error
+    subject = comparing.subject(store, text)
+    made_none = subject.column.version is None
+    return Meant(Side(subject.column.name, "run" if made_none else "version", subject.tree), subject)
+
+
+def _names_package(store: Store, text: str) -> bool:
+    name = text.partition("@")[0]
+    return bool(re.fullmatch(NAME_PATTERN, name)) and bool(numbers.majors(store.backend, name))
+
+
+def _is_version(store: Store, text: str) -> bool:
+    """Whether a package has it, be it that its content was given up."""
+    if not _names_package(store, text):
+        return False
+    try:
+        lookup.version(store, text, removed=True)
+    except (NotFound, UsageError):
+        return False
+    return True
+
+
+def _is_registered(store: Store, text: str) -> bool:
+    name, _, number = text.partition("/")[0].partition("@")
+    if not re.fullmatch(NAME_PATTERN, name) or not re.fullmatch(r"([1-9][0-9]{0,7})?", number):
+        return False
+    return registry.exists(store.backend, name, int(number or 1))
+
+
+def _data(store: Store, text: str, directories: Directories, machine: Machine, observer: Observer) -> Meant:
+    """A dataset, or what lies at a path or a URL."""
+    dataset = lookup.dataset(store, text, observer)
+    if isinstance(dataset, Stored):
+        if dataset.entry.kind != "dir":
+            raise UsageError(f"{dataset.label} is a single file", hint="name the folder that it is in")
+        entry = dataset.entry
+        return Meant(
+            Side(dataset.label, "dataset", Tree(digest=entry.digest, files=entry.files, bytes=entry.bytes))
+        )
+    copies = Copies(os.path.join(machine.cache, "datasets"), machine.limit, observer=observer)
+    with here(dataset, copies=copies, objects=store.objects) as source:
+        return Meant(Side(dataset.label, "folder", _hashed(source, directories, machine, observer)))
+
+
+def _hashed(source: Source, directories: Directories, machine: Machine, observer: Observer) -> Tree:
+    listing = sources.listing(source)
+    total, done = sum(sum(folder.sizes()) for folder in listing.content), 0
+
+    def told(size: int) -> None:
+        nonlocal done
+        done += size
+        observer(Progress("data", done, total, "bytes"))
+
+    looks = for_dataset(machine.cache, source.path)
+    try:
+        found = snapshot.take(listing, directories, looks, progress=told)
+    finally:
+        looks.close()
+    if found.unstable:
+        raise Damaged(f"{shown(found.unstable[0])} changed while it was read")
+    return found.tree

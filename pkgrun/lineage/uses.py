@@ -1,0 +1,342 @@
+"""Who saw a content: every run that was given it, every version and dataset that holds it, and all that descends from those.
+
+It answers from the index; asked to verify, from one that it makes of every record and every directory there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
+from typing import Literal, NamedTuple
+
+from pkgrun.identity import Version
+from pkgrun.lineage.climbing import Holders, climb, matching
+from pkgrun.lineage.evolution import UNKNOWN
+from pkgrun.lineage.index import named, opened
+from pkgrun.lineage.ledger import Flag, Role, raw, when
+from pkgrun.lineage.relations import Named
+from pkgrun.lineage.tables import Row, Tables, sound
+from pkgrun.records import Decision, Status
+from pkgrun.records.erasing import Receipt
+from pkgrun.runs.results import STATUS
+from pkgrun.store import erased
+from pkgrun.store.objects import key_of
+from pkgrun.store.root import Store
+
+RoleName = Literal["input", "trained", "evaluated", "artifacts", "package", "dataset"]
+
+_NAMES: dict[int, RoleName] = {
+    Role.INPUT: "input",
+    Role.TRAINED: "trained",
+    Role.EVALUATED: "evaluated",
+    Role.ARTIFACTS: "artifacts",
+    Role.PACKAGE: "package",
+    Role.DATASET: "dataset",
+}
+_LEARNT = frozenset({"input", "trained", "package"})
+"""What a version is made of, and so all that is made from it."""
+
+
+class Use(NamedTuple):
+    """Where a content was: in what a run was given or made, in a version, or in a registered dataset."""
+
+    role: RoleName
+    package: str | None
+    version: Version | None
+    """The one that was made; None of a run that made none."""
+    base: Version | None
+    """The one that the run started from."""
+    dataset: str | None
+    """As `irises@2`, where the role is `dataset`."""
+    run: str
+    kind: str
+    status: Status
+    path: str
+    """The first at which it was there; empty if it was the whole."""
+    paths: int
+    """At how many it was."""
+    source: str
+    """Where the dataset was from, as the run was told."""
+    folder: str
+    """What the package's own code had made it into; empty if it was given as it is."""
+    attested: bool
+    """Whether the digest is of the very bytes that the code was given."""
+    kept: bool
+    """Whether the run kept its data."""
+    removed: bool
+    """Whether the version was removed since."""
+    when: datetime
+
+    @property
+    def learnt(self) -> bool:
+        """Whether a version was made with it."""
+        return self.version is not None and self.role in _LEARNT
+
+
+# Ids of runs sort by when they began.
+_ORDER = itemgetter(*map(Use._fields.index, ("run", "role", "folder")))
+
+
+class Heir(NamedTuple):
+    """A version that did not see a content itself, but comes from one that did: the nearest is `through`."""
+
+    package: str
+    version: Version
+    through: Named
+    run: str
+    removed: bool
+    when: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """Who saw a content. Both lists are in the order in which things happened."""
+
+    digest: str
+    uses: tuple[Use, ...]
+    heirs: tuple[Heir, ...]
+    unlisted: tuple[str, ...]
+    """Runs of which nobody can say: what their data or package held is not in the store."""
+    held: bool
+    """Whether the store holds the content itself."""
+    erased: Receipt | None
+    verified: bool
+    """Whether every record and every directory was read for this answer."""
+
+    @property
+    def trained(self) -> list[Named]:
+        """The versions that were made with it, each once."""
+        return _distinct(
+            Named(use.package, use.version)
+            for use in self.uses
+            if use.learnt and use.package is not None and use.version is not None
+        )
+
+    @property
+    def evaluated(self) -> list[Named]:
+        """The versions that were evaluated on it, each once: the one that was made, else the one that the run started from."""
+        found = ((use.package, use.version or use.base) for use in self.uses if use.role == "evaluated")
+        return _distinct(Named(package, version) for package, version in found if package and version)
+
+    @property
+    def affected(self) -> list[Named]:
+        """Whatever would have to be made anew without it: what was made with it, then what inherits it."""
+        return _distinct([*self.trained, *(Named(heir.package, heir.version) for heir in self.heirs)])
+
+
+def _distinct(names: Iterable[Named]) -> list[Named]:
+    return list(dict.fromkeys(names))
+
+
+def used_by(store: Store, digest: str, *, verify: bool = False) -> Uses:
+    """Who saw the content of a file, or exactly a directory, under whatever name.
+
+    Args:
+        verify: read and verify every record and every directory for it, and believe no index.
+
+    Raises:
+        Damaged: a record or a directory is not what it should be; it is named.
+        PermissionDenied, Temporary: the store cannot be read.
+    """
+    content = raw(digest)
+    with opened(store, fresh=verify) as index:
+        uses, heirs, unlisted = index.ask(lambda tables: answer(tables, content))
+    return Uses(
+        digest=digest,
+        uses=uses,
+        heirs=heirs,
+        unlisted=unlisted,
+        held=_held(store, digest),
+        erased=erased.receipt(store.backend, content),
+        verified=verify,
+    )
+
+
+def _held(store: Store, digest: str) -> bool:
+    return store.objects.place(digest) is not None or store.backend.stat(key_of(digest)) is not None
+
+
+def answer(tables: Tables, content: bytes) -> tuple[tuple[Use, ...], tuple[Heir, ...], tuple[str, ...]]:
+    holders = climb(tables, content)
+    found = _Found(tables)
+    uses = [*found.given(holders), *found.versions(holders), *found.datasets(holders)]
+    uses.sort(key=_ORDER)
+    return (
+        tuple(uses),
+        tuple(heirs(tables, found.learnt)),
+        tuple(_unlisted(tables, {use.run for use in uses})),
+    )
+
+
+_ATTESTED, _KEPT = int(Flag.ATTESTED), int(Flag.KEPT)
+_USE = "t.chain, t.seq, t.role, t.subject, t.place, t.source, t.flags, t.mark"
+_WIDTH = 8
+
+
+class _Found:
+    """Makes uses of rows. `learnt`: the numbers of the versions that were made with what was asked for."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._sources: dict[int, str] = {}
+        self.learnt: set[int] = set()
+
+    def given(self, holders: Holders) -> Iterator[Use]:
+        """What runs were given, and what they made besides versions."""
+        source = "use t join run r on r.number = t.subject left join version v on v.run = r.id"
+        columns = f"{_USE}, r.*, v.*"
+        where = f"t.role < {int(Role.PACKAGE)}"
+        for stretch, row in matching(self._tables, columns, source, ("t.chain", "t.seq"), holders, where):
+            _, _, role, _, place, label, flags = sound(row[:_WIDTH])
+            _, run, kind, state, package, major, minor, created = sound(row[_WIDTH : _WIDTH + 9])
+            name, made, removed = _NAMES[role], None, False
+            if row[_WIDTH + 9] is not None:
+                number, _, made_major, made_minor, *_, gone = sound(row[_WIDTH + 9 :])
+                made, removed = Version(made_major, made_minor), gone == 1
+                if name in _LEARNT:
+                    self.learnt.add(number)
+            yield Use(
+                role=name,
+                package=package or None,
+                version=made,
+                base=None if major is None else Version(major, minor),
+                dataset=None,
+                run=run,
+                kind=kind,
+                status=_status(state),
+                path=stretch.path,
+                paths=stretch.paths,
+                source=self._source(label),
+                folder=place,
+                attested=flags & _ATTESTED != 0,
+                kept=flags & _KEPT != 0,
+                removed=removed,
+                when=when(created),
+            )
+
+    def versions(self, holders: Holders) -> Iterator[Use]:
+        """Versions whose own files hold it."""
+        source = "use t join version v on v.number = t.subject left join run r on r.id = v.run"
+        where = f"t.role = {int(Role.PACKAGE)}"
+        columns = f"{_USE}, v.*, r.kind"
+        for stretch, row in matching(self._tables, columns, source, ("t.chain", "t.seq"), holders, where):
+            use, version, kind = sound(row[:_WIDTH]), sound(row[_WIDTH:-1]), row[-1]
+            self.learnt.add(version[0])
+            parent = Version(version[6], version[7]) if version[6] is not None else None
+            yield Use(
+                role="package",
+                package=version[1],
+                version=Version(version[2], version[3]),
+                base=parent,
+                dataset=None,
+                run=version[5],
+                kind=kind or "",
+                status="successful",
+                path=stretch.path,
+                paths=stretch.paths,
+                source=self._source(use[5]),
+                folder="",
+                attested=True,
+                kept=not version[9],
+                removed=bool(version[9]),
+                when=when(version[8]),
+            )
+
+    def datasets(self, holders: Holders) -> Iterator[Use]:
+        """Registered datasets that hold it."""
+        source = "use t join dataset d on d.number = t.subject"
+        where = f"t.role = {int(Role.DATASET)}"
+        columns = f"{_USE}, d.*"
+        for stretch, row in matching(self._tables, columns, source, ("t.chain", "t.seq"), holders, where):
+            use, dataset = sound(row[:_WIDTH]), sound(row[_WIDTH:])
+            yield Use(
+                role="dataset",
+                package=None,
+                version=None,
+                base=None,
+                dataset=f"{dataset[1]}@{dataset[2]}",
+                run=dataset[3],
+                kind="dataset",
+                status="successful",
+                path=stretch.path,
+                paths=stretch.paths,
+                source=self._source(use[5]),
+                folder="",
+                attested=True,
+                kept=True,
+                removed=False,
+                when=when(dataset[4]),
+            )
+
+    def _source(self, number: int) -> str:
+        if number not in self._sources:
+            row = self._tables.one("select label from source where number = ?", number)
+            self._sources[number] = row[0] if row else ""
+        return self._sources[number]
+
+
+def _status(decision: Decision | Literal[""]) -> Status:
+    return STATUS[decision] if decision else "running"
+
+
+_DESCENT = """
+with recursive below(number, above) as (
+    select c.number, p.number from temp.seed s cross join version p on p.number = s.number
+        join version c on c.package = p.package and c.parent_major = p.major and c.parent_minor = p.minor
+        where c.number not in (select number from temp.seed)
+    union
+    select o.version, p.number from temp.seed s cross join version p on p.number = s.number
+        join origin o on o.record = p.record
+        where o.version not in (select number from temp.seed) and not exists (
+            select 1 from origin n join version v on v.record = n.record where n.version = o.version and n.rank < o.rank
+        )
+    union
+    select c.number, p.number from below join version p on p.number = below.number
+        join version c on c.package = p.package and c.parent_major = p.major and c.parent_minor = p.minor
+    union
+    select o.version, p.number from below join version p on p.number = below.number
+        join origin o on o.record = p.record
+        where not exists (
+            select 1 from origin n join version v on v.record = n.record where n.version = o.version and n.rank < o.rank
+        )
+)
+select above, v.* from below cross join version v on v.number = below.number
+"""
+
+
+def heirs(tables: Tables, seen: Iterable[int]) -> list[Heir]:
+    """The versions that descend from those of these numbers and are none of them, in the order in which they were made."""
+    seeds = set(seen)
+    tables.ask("create temp table if not exists seed (number integer primary key)")
+    tables.ask("delete from temp.seed")
+    tables.database.executemany("insert into temp.seed values (?)", ((number,) for number in seeds))
+    rows: dict[int, tuple[int, Row]] = {}
+    for above, *row in list(tables.ask(_DESCENT)):
+        if row[0] not in seeds:
+            rows.setdefault(row[0], (above, sound(tuple(row))))
+    through: dict[int, Named] = {}
+    for number, (above, _) in rows.items():  # what is nearer comes first
+        through[number] = through[above] if above in rows else _version(tables, above)
+    found = [
+        Heir(row[1], Version(row[2], row[3]), through[number], row[5], bool(row[9]), when(row[8]))
+        for number, (_, row) in rows.items()
+    ]
+    return sorted(found, key=itemgetter(Heir._fields.index("run")))
+
+
+def _version(tables: Tables, number: int) -> Named:
+    return named(sound(tables.one("select * from version where number = ?", number)))
+
+
+def _unlisted(tables: Tables, known: set[str]) -> list[str]:
+    """The runs that were given, or made, what is not in the store; but for those of which the answer is known."""
+    holders = climb(tables, UNKNOWN)
+    given = "use t join run r on r.number = t.subject"
+    made = "use t join version v on v.number = t.subject"
+    by = ("t.chain", "t.seq")
+    runs = matching(tables, f"{_USE}, r.id", given, by, holders, f"t.role < {int(Role.ARTIFACTS)}")
+    versions = matching(tables, f"{_USE}, v.run", made, by, holders, f"t.role = {int(Role.PACKAGE)}")
+    found = {row[-1] for some in (runs, versions) for _, row in some if sound(row[:-1])}
+    return sorted(found - known)

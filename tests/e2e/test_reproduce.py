@@ -1,0 +1,482 @@
+"""Doing a run again: what goes in, the three verdicts, what is refused, and what is kept of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pkgrun import Reproduction, Workspace
+from pkgrun.errors import EnvironmentFailed, Killed, Mismatch, NotFound, UsageError, UserCodeFailed
+from pkgrun.workspace.stores import copy_store, fsck, gc
+
+from .lab import Lab, minors, until
+from .scripted import dataset
+from .test_install import wheel_of
+
+CODE = """
+import os
+
+class Main:
+    def train(self, training_directory):
+        self.seen = [open(os.path.join(training_directory, name)).read() for name in sorted(os.listdir(training_directory))]
+        self.world("train")
+
+    def evaluate(self, evaluation_directory):
+        return float(len(os.listdir(evaluation_directory)))
+
+    def save(self):
+        with open("model.txt", "a") as file:
+            file.write(str(self.seen))
+        with open(os.path.join(os.environ["artifacts_directory"], "metrics.json"), "w") as file:
+            file.write('{"rows": %d}' % len(self.seen))
+        self.world("save")
+
+    def world(self, when):
+        place = os.path.join(os.environ.get("world", ""), when + ".py")
+        if os.path.exists(place):
+            exec(open(place).read())
+"""
+"""A package that also does what lies in a folder of the world outside, where nothing holds that."""
+
+
+@pytest.fixture
+def package(lab: Lab) -> Path:
+    return lab.package("p", CODE)
+
+
+@pytest.fixture
+def data(lab: Lab) -> Path:
+    return dataset(lab, files={"a.csv": "1,2\n", "sub/b.csv": "3\n", "c.csv": "4\n"} | {"sub/": ""})
+
+
+@pytest.fixture
+def world(lab: Lab) -> Path:
+    folder = lab.folder / "world"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def flat(lab: Lab) -> Path:
+    """A dataset without a sub-folder."""
+    return dataset(lab, "flat", {"a.csv": "1,2\n", "b.csv": "3\n"})
+
+
+@pytest.fixture
+def workspace(lab: Lab) -> Workspace:
+    return lab.workspace()
+
+
+def reproduced(workspace: Workspace, name: str, **options: Any) -> Reproduction:
+    found = workspace.reproduce(name, **options).wait(60).reproduction
+    assert found is not None
+    return found
+
+
+# ---------------------------------------------------------------- identical
+
+
+def test_a_training_comes_out_the_same(lab: Lab, workspace: Workspace, package: Path, flat: Path) -> None:
+    first = workspace.train(package, data=flat).wait(60)
+    said = lab.pkgrun("reproduce", "p@1.1")
+
+    assert "● identical  p 1.1: the same came out, byte for byte" in said.out
+    assert minors(lab.store, "p") == [0, 1], "no number is taken"
+    told = lab.document("reproduce", first.run_id[:13])
+    assert (told["verdict"], told["of"], told["version"]) == ("identical", first.run_id, None)
+    assert (told["differs"], told["causes"], told["doubts"]) == ([], [], [])
+    again = workspace.run(told["run_id"]).record()
+    then = first.record
+    assert again.facts is not None
+    assert then.facts is not None
+    assert again.kind == "reproduction"
+    assert again.request is not None
+    assert (again.request.reproduces, again.request.pipeline) == (first.run_id, "training")
+    assert again.facts.environment == then.facts.environment
+    assert again.facts.hash_seed == then.facts.hash_seed
+    assert again.reproduced is not None
+    assert again.reproduced.tree == then.output
+
+
+def test_parameters_are_as_then_also_the_hash_seed(workspace: Workspace, package: Path, flat: Path) -> None:
+    first = workspace.train(package, data=flat, env={"depth": "3", "PYTHONHASHSEED": "7"}).wait(60)
+    again = workspace.reproduce("p").wait(60).record
+
+    assert again.request is not None
+    assert again.request.parameters == {"depth": "3", "PYTHONHASHSEED": "7"}
+    assert again.facts is not None
+    assert again.facts.hash_seed == "7"
+    assert again.reproduced is not None
+    assert (again.reproduced.run, again.reproduced.verdict) == (first.run_id, "identical")
+
+
+def test_an_evaluation_comes_out_with_the_same_score(workspace: Workspace, package: Path, flat: Path) -> None:
+    run = workspace.evaluate(package, data=flat)
+    run.wait(60)
+    found = reproduced(workspace, run.id)
+
+    assert (found.verdict, found.tree, found.version) == ("identical", None, None)
+    assert (found.before.score, found.now.score) == (2.0, 2.0)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_full_pipeline_comes_out_the_same(lab: Lab, workspace: Workspace, apart: bool) -> None:
+    code = CODE + "\n    def process_data(self, input_directory):\n        import shutil\n"
+    code += "        for role in ('training', 'test'): shutil.copy('dataset/rows.csv', f'dataset/{role}/rows.csv')\n"
+    held = dataset(lab, "held", {"h.csv": "9"}) if apart else None
+    workspace.full(lab.package("p", code), data=dataset(lab), evaluation_data=held).wait(60)
+    found = reproduced(workspace, "p@1.1")
+
+    assert (found.verdict, found.doubts) == ("identical", ())
+    assert found.now.score is not None
+    assert found.now == found.before
+
+
+def test_the_same_lock_is_installed_whatever_there_is_now(
+    lab: Lab, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheels = lab.folder / "wheels"
+    wheels.mkdir()
+    wheel_of(wheels, "1.0")
+    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    code = "import dep\nclass Main:\n    def train(self, training_directory): pass\n"
+    code += "    def save(self): open('model.txt', 'w').write(dep.version)\n"
+    workspace.train(lab.package("p", code, {"requirements.txt": "dep>=1\n"})).wait(60)
+    wheel_of(wheels, "1.1")
+    workspace.train("p@1.0", upgrade=True).wait(60)
+
+    assert reproduced(workspace, "p@1.1").verdict == "identical"
+    assert reproduced(workspace, "p@1.2").verdict == "identical"
+    (wheels / "dep-1.0-py3-none-any.whl").unlink()
+    monkeypatch.setenv("PKGRUN_CACHE", str(lab.folder / "another-cache"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(lab.folder / "another-uv"))
+    with pytest.raises(EnvironmentFailed):
+        workspace.reproduce("p@1.1").wait(60)
+
+
+# ---------------------------------------------------------------- where the data is
+
+
+def test_what_the_store_keeps_is_used_when_the_source_is_gone(
+    workspace: Workspace, package: Path, flat: Path
+) -> None:
+    workspace.train(package, data=flat, save_training_data=True).wait(60)
+    shutil.rmtree(flat)
+    again = workspace.reproduce("p@1.1").wait(60).record
+
+    assert again.reproduced is not None
+    assert again.reproduced.verdict == "identical"
+    assert again.facts is not None
+    assert again.facts.data is not None
+    assert again.facts.data.source == again.facts.data.tree.digest
+
+
+def test_a_folder_of_a_registered_dataset_will_do(
+    lab: Lab, workspace: Workspace, package: Path, flat: Path
+) -> None:
+    workspace.train(package, data=flat).wait(60)
+    above = lab.folder / "above"
+    above.mkdir()
+    shutil.move(flat, above / "inner")
+    workspace.datasets.add("all", above)
+    shutil.rmtree(above)
+
+    assert reproduced(workspace, "p@1.1").verdict == "identical"
+
+
+def test_a_single_file_is_the_same_from_a_copy(workspace: Workspace, package: Path, flat: Path) -> None:
+    workspace.train(package, data=flat / "a.csv").wait(60)
+    copy = flat.parent / "elsewhere"
+    copy.mkdir()
+    shutil.move(flat / "a.csv", copy / "a.csv")
+
+    assert reproduced(workspace, "p@1.1", data=copy).verdict == "identical"
+    assert reproduced(workspace, "p@1.1", data=copy / "a.csv").verdict == "identical"
+
+
+def test_data_that_is_nowhere_is_refused_with_the_ways_out(
+    lab: Lab, workspace: Workspace, package: Path, flat: Path
+) -> None:
+    workspace.train(package, data=flat).wait(60)
+    moved = shutil.move(flat, lab.folder / "moved")
+    said = lab.pkgrun("reproduce", "p@1.1", code=6)
+
+    assert "the data of the run" in said.err
+    assert "--data PATH" in said.err
+    assert "--save-training-data" in said.err
+    assert lab.document("reproduce", "p@1.1", "--data", moved)["verdict"] == "identical"
+
+
+def test_data_that_changed_is_told_before_anything_runs(
+    lab: Lab, workspace: Workspace, package: Path, flat: Path
+) -> None:
+    workspace.train(package, data=flat).wait(60)
+    (flat / "b.csv").write_text("other\n")
+    (flat / "new.csv").write_text("new\n")
+    said = lab.pkgrun("reproduce", "p@1.1", code=8)
+
+    assert "b.csv was changed, new.csv was added" in said.err
+    assert len(list(workspace.runs())) == 1, "nothing was begun"
+    with pytest.raises(Mismatch):
+        workspace.reproduce("p@1.1", data=lab.package("other"))
+
+
+def test_a_run_without_data_takes_none(workspace: Workspace, package: Path, flat: Path) -> None:
+    workspace.train(package).wait(60)
+    with pytest.raises(UsageError, match="was given nothing"):
+        workspace.reproduce("p@1.1", data=flat)
+
+    assert reproduced(workspace, "p@1.1").verdict == "identical"
+
+
+# ---------------------------------------------------------------- unproven
+
+
+def test_what_was_not_attested_is_not_claimed(
+    lab: Lab, workspace: Workspace, package: Path, flat: Path, world: Path
+) -> None:
+    begun, go = lab.mark("begun"), lab.mark("go")
+    waiting = (
+        f"import time; open({str(begun)!r}, 'w')\nwhile not os.path.exists({str(go)!r}): time.sleep(0.005)"
+    )
+    (world / "train.py").write_text(waiting)
+    run = workspace.train(package, data=flat, env={"world": str(world)})
+    until(begun.exists)
+    os.utime(flat / "a.csv")
+    go.touch()
+    first = run.wait(60).record
+    assert first.facts is not None
+    assert first.facts.data is not None
+    if first.facts.data.attested:
+        pytest.skip("only a copy can be mounted here, which is hashed itself")
+    said = lab.pkgrun("reproduce", "p@1.1", code=8)
+
+    assert "○ unproven" in said.out
+    assert "the data was not attested then: a file changed while the code ran" in said.out
+
+
+def test_the_python_at_hand_proves_nothing(workspace: Workspace, package: Path, flat: Path) -> None:
+    workspace.train(package, data=flat, environment="current").wait(60)
+    found = reproduced(workspace, "p@1.1")
+
+    assert found.verdict == "unproven"
+    assert "without hashes" in found.doubts[0]
+
+
+def test_a_random_hash_seed_proves_nothing(workspace: Workspace, package: Path) -> None:
+    workspace.train(package, env={"PYTHONHASHSEED": "random"}).wait(60)
+
+    assert reproduced(workspace, "p@1.1").doubts == ("the hash seed was random, so each run had its own",)
+
+
+# ---------------------------------------------------------------- differs
+
+
+def test_files_that_differ_are_named_with_what_is_known(
+    lab: Lab, workspace: Workspace, package: Path, world: Path
+) -> None:
+    (world / "save.py").write_text(
+        "import gzip; gzip.open('m.gz', 'w').write(b'x'); open('old.txt', 'w').write('o')"
+    )
+    workspace.train(package, env={"world": str(world)}).wait(60)
+    old = "import gzip; gzip.GzipFile('m.gz', 'w', mtime=7).write(b'x'); open('new.txt', 'w').write('n')"
+    (world / "save.py").write_text(old + "; open('model.txt', 'a').write('!')")
+    said = lab.pkgrun("reproduce", "p@1.1", code=8)
+
+    assert "✗ differs  p 1.1: what came out is not the same" in said.out
+    assert "+[]!" in said.out
+    found = reproduced(workspace, "p@1.1")
+    assert (found.files.changed.names, found.files.added.names) == (("m.gz", "model.txt"), ("new.txt",))
+    assert found.files.removed.names == ("old.txt",)
+    assert found.differs == ("m.gz", "model.txt", "new.txt", "old.txt")
+    told = [(cause.path, cause.known) for cause in found.causes if cause.path]
+    assert told == [("m.gz", True), ("model.txt", False)]
+    assert "gzip header" in found.causes[0].message
+
+
+def test_a_score_that_differs_is_told_with_both(lab: Lab, workspace: Workspace) -> None:
+    code = (
+        "import random\nclass Main:\n    def evaluate(self, evaluation_directory): return random.random()\n"
+    )
+    run = workspace.evaluate(lab.package("p", code))
+    first = run.wait(60)
+    found = reproduced(workspace, run.id)
+
+    assert (found.verdict, found.differs) == ("differs", ("score",))
+    assert found.before.score == first.score != found.now.score
+    assert any("nothing calls random.seed: train.py:3" in cause.message for cause in found.causes)
+
+
+def test_circumstances_are_possible_and_no_more(
+    workspace: Workspace, package: Path, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world / "save.py").write_text("open('n.txt', 'w').write(os.environ.get('OMP_NUM_THREADS', 'none'))")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    workspace.train(package, env={"world": str(world)}).wait(60)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    found = reproduced(workspace, "p@1.1")
+
+    told = [cause for cause in found.causes if "OMP_NUM_THREADS" in cause.message]
+    assert [cause.known for cause in told] == [False]
+    assert found.verdict == "differs"
+
+
+def test_what_process_data_prepares_otherwise_is_told(lab: Lab, workspace: Workspace, world: Path) -> None:
+    code = (
+        CODE
+        + "\n    def process_data(self, input_directory):\n        os.makedirs('dataset/training', exist_ok=True)\n"
+    )
+    code += "        self.world('process')\n"
+    (world / "process.py").write_text("open('dataset/training/x', 'w').write('1')")
+    workspace.full(lab.package("p", code), data=dataset(lab), env={"world": str(world)}).wait(60)
+    (world / "process.py").write_text("open('dataset/training/x', 'w').write('2')")
+    found = reproduced(workspace, "p@1.1")
+
+    assert found.passed == ("dataset/training",)
+    assert "dataset/training/" in found.differs
+    assert any("prepared other content in dataset/training" in cause.message for cause in found.causes)
+
+
+# ---------------------------------------------------------------- refused, failed
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("p@1.0", 2, "was imported: no run made it"),
+        ("p@9.9", 6, "no p@9.9"),
+        ("nobody", 6, "no package nobody"),
+        ("0123-4567", 6, "no run 0123-4567"),
+    ],
+)
+def test_what_no_run_made_cannot_be_done_again(
+    lab: Lab, workspace: Workspace, package: Path, name: str, code: int, words: str
+) -> None:
+    workspace.train(package).wait(60)
+
+    assert words in lab.pkgrun("reproduce", name, code=code).err
+
+
+def test_a_failed_run_a_reproduction_and_a_registration_are_refused(
+    workspace: Workspace, package: Path, flat: Path, world: Path
+) -> None:
+    (world / "save.py").write_text("raise ValueError('no')")
+    failed = workspace.train(package, env={"world": str(world)})
+    failed.ended(60)
+    with pytest.raises(UsageError, match="no result to compare with"):
+        workspace.reproduce(failed.id)
+    workspace.train("p@1.0").wait(60)
+    again = workspace.reproduce("p@1.1").wait(60)
+    with pytest.raises(UsageError, match="is a reproduction itself"):
+        workspace.reproduce(again.run_id)
+    registered = workspace.datasets.add("rows", flat).record.run
+    with pytest.raises(UsageError, match="ran no pipeline"):
+        workspace.reproduce(registered)
+
+
+def test_secrets_are_given_again_all_of_them_and_no_others(
+    lab: Lab, workspace: Workspace, package: Path
+) -> None:
+    workspace.train(package, secrets={"TOKEN": "hunter2-hunter2"}).wait(60)
+    said = lab.pkgrun("reproduce", "p@1.1", code=2)
+
+    assert "--secret TOKEN" in said.err
+    with pytest.raises(UsageError, match="no secret OTHER"):
+        workspace.reproduce("p@1.1", secrets={"TOKEN": "hunter2-hunter2", "OTHER": "hunter3-hunter3"})
+    told = lab.document("reproduce", "p@1.1", "--secret", "TOKEN", TOKEN="hunter2-hunter2")
+    assert told["verdict"] == "identical"
+
+
+def test_code_that_fails_now_gives_no_verdict(
+    lab: Lab, workspace: Workspace, package: Path, world: Path
+) -> None:
+    workspace.train(package, env={"world": str(world)}).wait(60)
+    (world / "save.py").write_text("raise ValueError('the server is gone')")
+    told = lab.document("reproduce", "p@1.1", code=1)
+
+    assert (told["status"], told["verdict"]) == ("failed", None)
+    assert "the server is gone" in told["error"]["message"]
+    with pytest.raises(UserCodeFailed):
+        workspace.reproduce("p@1.1").wait(60)
+
+
+def test_one_that_is_stopped_gives_no_verdict(
+    lab: Lab, workspace: Workspace, package: Path, world: Path
+) -> None:
+    workspace.train(package, env={"world": str(world)}).wait(60)
+    begun = lab.mark("begun")
+    (world / "save.py").write_text(f"import time; open({str(begun)!r}, 'w'); time.sleep(60)")
+    run = workspace.reproduce("p@1.1")
+    until(begun.exists)
+    run.kill()
+    with pytest.raises(Killed):
+        run.wait(60)
+
+    assert run.record().reproduced is None
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+@pytest.fixture
+def other(workspace: Workspace, package: Path, world: Path) -> str:
+    """The id of a reproduction of p@1.1 that made another model."""
+    workspace.train(package, env={"world": str(world)}).wait(60)
+    (world / "save.py").write_text("open('model.txt', 'w').write('another model')")
+    return workspace.reproduce("p@1.1").wait(60).run_id
+
+
+def test_what_it_made_can_be_looked_at_and_written_out(lab: Lab, workspace: Workspace, other: str) -> None:
+    lab.pkgrun("run", "artifacts", other, "--package", "--out", "out")
+
+    assert (lab.folder / "out" / "model.txt").read_text() == "another model"
+    assert "✗ differs  p 1.1" in lab.pkgrun("run", "show", other).out
+    assert "differs" in lab.pkgrun("run", "list").out
+    assert {row.kind for row in workspace.runs()} == {"training", "reproduction"}
+    assert [file.path for file in workspace.compare("p@1.1", other).files or ()] == ["model.txt"]
+    assert "reproduction" not in lab.pkgrun("package", "show", "p").out
+    assert "another model" not in (lab.store / "runs" / other / "outcome.json").read_text()
+    assert lab.pkgrun("run", "artifacts", other, "--package", code=2).err
+
+
+def test_a_collection_leaves_it_and_a_check_finds_nothing(lab: Lab, workspace: Workspace, other: str) -> None:
+    gc(lab.store, grace=0)
+
+    assert not fsck(lab.store).findings
+    assert workspace.run(other).export_reproduction(lab.folder / "out") == 4
+
+
+def test_it_goes_with_the_version_that_it_reproduces(lab: Lab, workspace: Workspace, other: str) -> None:
+    workspace.remove("p@1.1")
+    with pytest.raises(NotFound, match="went with its version"):
+        workspace.run(other).export_reproduction(lab.folder / "out")
+    with pytest.raises(NotFound, match="was removed"):
+        workspace.reproduce("p@1.1")
+    gc(lab.store, grace=0)
+
+    assert [(f.key, f.message) for f in fsck(lab.store).findings] == []
+    copy_store(lab.store, lab.folder / "copy")
+    assert not fsck(lab.folder / "copy").findings
+
+
+def test_it_comes_along_into_another_store(lab: Lab, workspace: Workspace, other: str) -> None:
+    copy_store(lab.store, lab.folder / "copy")
+    lab.env["PKGRUN_STORE"] = str(lab.folder / "copy")
+    lab.pkgrun("run", "artifacts", other, "--package", "--out", "out")
+
+    assert (lab.folder / "out" / "model.txt").read_text() == "another model"
+    assert lab.document("reproduce", "p@1.1", code=8)["verdict"] == "differs"
+
+
+def test_without_the_version_that_it_started_from_it_cannot_be_done(
+    lab: Lab, workspace: Workspace, package: Path
+) -> None:
+    workspace.train(package).wait(60)
+    workspace.remove("p@1.0", force=True)
+
+    assert "started from p@1.0 was removed" in lab.pkgrun("reproduce", "p@1.1", code=6).err

@@ -1,0 +1,63 @@
+"""What is related to what, asked of the index: as it is built, as it is brought up to date, as it is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pkgrun.errors import Damaged
+from pkgrun.identity import Version
+from pkgrun.lineage.index import opened
+from pkgrun.lineage.relations import Held, Named
+from pkgrun.store.root import Store
+
+from .stores import History, new_store
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    return History(new_store(tmp_path))
+
+
+def test_children_are_what_was_trained_on_it_and_what_was_imported_from_it(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    one = history.train(base, {"main.py": "m", "model": "1"}, {"rows.csv": "1"})
+    two = history.train(base, {"main.py": "m", "model": "2"}, {"rows.csv": "2"})
+    assert one is not None
+    assert two is not None
+    moved = history.import_("elsewhere", {"main.py": "m", "model": "1"}, origin=one)
+    with opened(history.store) as index:
+        assert index.children(_named(base)) == [_named(one), _named(two)]
+        assert index.children(_named(one)) == [_named(moved)]
+        assert index.children(_named(two)) == []
+
+
+def test_runs_that_made_nothing_are_found_too(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    made = history.train(base, {"main.py": "m", "model": "1"}, {"rows.csv": "1"})
+    assert made is not None
+    history.train(base, {}, {"rows.csv": "2"}, decision="FAILED")
+    evaluation = history.evaluate(base, {"rows.csv": "3"})
+    going_on = history.begin(base)
+    with opened(history.store) as index:
+        found = index.runs_from(_named(base))
+        assert len(found) == 4
+        assert {made.run, evaluation, going_on} < set(found)
+
+
+def test_a_registered_directory_is_known_wherever_it_lies(history: History) -> None:
+    history.register("irises", {"train": {"a": "1"}, "test": {"b": "2"}})
+    history.register("irises", {"train": {"a": "1", "c": "3"}, "test": {"b": "2"}})
+    history.register("tests", {"b": "2"})
+    test = history.keep({"b": "2"}, "named")
+    with opened(history.store) as index:
+        found = [Held("irises@1", "test"), Held("irises@2", "test"), Held("tests@1", "")]
+        assert index.registered(test.digest) == found
+        assert index.registered("sha256:" + "0" * 64) == []
+
+
+def _named(record: object) -> Named:
+    package, version = record.package, record.version  # type: ignore[attr-defined]
+    assert isinstance(version, Version)
+    return Named(package, version)

@@ -1,0 +1,307 @@
+"""Who saw a content: by whatever name, in whatever role, as versions come and go, and what cannot be said."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pkgrun.errors import Damaged
+from pkgrun.lineage.relations import Named
+from pkgrun.lineage.uses import used_by
+from pkgrun.records import VersionRecord
+from pkgrun.store import trees
+from pkgrun.store.objects import digest_of
+from pkgrun.store.root import Store
+
+from .stores import Folder, History, new_store, tree_of
+from .walked_uses import told, walked
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    return History(new_store(tmp_path))
+
+
+def of(text: str) -> str:
+    return digest_of(text.encode())
+
+
+def named(record: VersionRecord | None) -> Named:
+    assert record is not None
+    return Named(record.package, record.version)
+
+
+def test_a_file_is_found_under_every_name_and_in_every_role(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m", "seed.csv": "x"})
+    one = history.train(base, {"main.py": "1"}, {"a": {"rows.csv": "x"}, "b.csv": "x", "c": "y"})
+    history.evaluate(base, {"moved.csv": "x"}, attested=False)
+    history.register("rows", {"deep": {"er": {"x": "x"}}})
+    history.train(base, {"main.py": "2"}, {"c": "y"}, decision="FAILED", passed=(("trained", {"z": "x"}),))
+    found = used_by(history.store, of("x"))
+    seen = [(use.role, use.path, use.paths, use.version, use.attested) for use in found.uses]
+    assert seen == [
+        ("package", "seed.csv", 1, base.version, True),
+        ("input", "a/rows.csv", 2, named(one).version, True),
+        ("evaluated", "moved.csv", 1, None, False),
+        ("dataset", "deep/er/x", 1, None, True),
+        ("trained", "z", 1, None, True),
+    ]
+    assert found.trained == [named(base), named(one)]
+    assert found.evaluated == [named(base)]
+    assert found.held
+    assert not found.unlisted
+
+
+def test_what_comes_from_a_version_inherits_what_it_was_trained_on(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    one = history.train(base, {"main.py": "1"}, {"rows": "x"})
+    assert one is not None
+    two = history.train(one, {"main.py": "2"}, {"rows": "y"})
+    assert two is not None
+    moved = history.import_("moved", {"main.py": "2"}, origin=two)
+    three = history.train(moved, {"main.py": "3"}, {"rows": "z"})
+    found = used_by(history.store, of("x"))
+    assert found.trained == [named(one)]
+    assert [Named(heir.package, heir.version) for heir in found.heirs] == [
+        named(two),
+        named(moved),
+        named(three),
+    ]
+    assert {heir.through for heir in found.heirs} == {named(one)}
+    assert found.affected == [named(one), named(two), named(moved), named(three)]
+
+
+def test_what_no_record_knows_was_seen_by_nobody(history: History) -> None:
+    history.import_("churn", {"main.py": "m"})
+    found = used_by(history.store, of("never"))
+    assert (found.uses, found.heirs, found.unlisted, found.held) == ((), (), (), False)
+
+
+def test_a_run_whose_listing_is_not_there_is_told_until_it_comes(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    data: Folder = {"a": {"rows": "x"}}
+    one = history.train(base, {"main.py": "1"}, data, how="named")
+    assert one is not None
+    found = used_by(history.store, of("x"))
+    assert (found.uses, found.unlisted) == ((), (one.run,))
+    assert [use.run for use in used_by(history.store, tree_of(data).digest).uses] == [one.run]
+    history.evaluate(base, data, how="listed")
+    found = used_by(history.store, of("x"))
+    assert [use.role for use in found.uses] == ["input", "evaluated"]
+    assert found.unlisted == ()
+
+
+def test_a_large_directory_is_followed_part_by_part(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    many: Folder = {f"{n:05}": str(n % 7000) for n in range(12_000)}
+    history.train(base, {"main.py": "1"}, {"rows": many})
+    history.train(base, {"main.py": "2"}, {"rows": many | {"00500": "new"}})
+    found = used_by(history.store, of("500"))
+    assert [(use.path, use.paths) for use in found.uses] == [("rows/00500", 2), ("rows/07500", 1)]
+    assert [use.path for use in used_by(history.store, of("new")).uses] == ["rows/00500"]
+
+
+def test_a_folder_that_holds_itself_many_times_at_every_depth_is_no_trouble(history: History) -> None:
+    folder: Folder = {"x": "x"}
+    for _ in range(40):
+        folder = {"a": folder, "b": folder}
+    objects = history.store.objects
+    below = tree_of({"x": "x"}, objects)
+    for _ in range(40):
+        both = [trees.Entry(name, "dir", below.digest, 0, 0) for name in "ab"]
+        below = trees.write_node(both, objects)
+    objects.flush()
+    history.register("rows", {"small": "1"})
+    base = history.import_("churn", {"main.py": "m"})
+    history.end(history.begin(base), history.facts(below))
+    (use,) = used_by(history.store, of("x")).uses
+    assert (use.path, use.paths) == ("a/" * 40 + "x", 2**40)
+
+
+# ---------------------------------------------------------------------- what goes wrong
+
+
+def _database(store: Store) -> str:
+    assert store.cache is not None
+    return os.path.join(store.cache, "stores", store.id, "lineage-1.sqlite")
+
+
+def _some(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    for number in range(5):
+        history.train(base, {"main.py": str(number)}, {"rows": "x", "more": str(number)})
+
+
+@pytest.mark.parametrize("table", ["file", "node", "use", "run", "version", "folder"])
+def test_a_database_whose_rows_were_changed_is_made_anew(history: History, table: str) -> None:
+    _some(history)
+    history.train(history.made[0], {"main.py": "d"}, {"deep": {"rows": "x"}})
+    before = told(used_by(history.store, of("x")))
+    with sqlite3.connect(_database(history.store)) as database:
+        column = {"use": "flags", "run": "kind", "version": "created", "node": "seq"}.get(table, "name")
+        database.execute(f"update {table} set {column} = 'damaged'")
+    assert told(used_by(history.store, of("x"))) == before
+
+
+def test_a_database_that_is_none_is_made_anew(history: History) -> None:
+    _some(history)
+    before = told(used_by(history.store, of("x")))
+    for garbage in (b"", b"no database" * 1000):
+        Path(_database(history.store)).write_bytes(garbage)
+        assert told(used_by(history.store, of("x"))) == before
+
+
+def test_where_nothing_can_be_written_the_index_lives_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("no folder")
+    history = History(new_store(tmp_path))
+    _some(history)
+    assert len(used_by(history.store, of("x")).uses) == 5
+
+
+def test_a_damaged_record_is_named(history: History) -> None:
+    _some(history)
+    key = f"runs/{history.made[2].run}/outcome.json"
+    place = Path(history.store.backend.url) / key
+    place.chmod(0o600)
+    place.write_bytes(b'{"format":1}')
+    with pytest.raises(Damaged, match=key):
+        used_by(history.store, of("x"))
+
+
+def test_what_is_verified_comes_from_what_lies_there_and_not_from_what_is_remembered(
+    history: History,
+) -> None:
+    _some(history)
+    before = used_by(history.store, of("x"))
+    with sqlite3.connect(_database(history.store)) as database:
+        database.execute("delete from use")
+    assert used_by(history.store, of("x")).uses == ()
+    verified = used_by(history.store, of("x"), verify=True)
+    assert verified.verified
+    assert verified.uses == before.uses
+
+
+def test_a_store_that_was_put_back_to_an_earlier_state_is_indexed_anew(history: History) -> None:
+    _some(history)
+    assert len(used_by(history.store, of("x")).uses) == 5
+    last = history.made[-1]
+    root = Path(history.store.backend.url)
+    for key in (f"runs/{last.run}", f"packages/churn/{last.version.major:08}/{last.version.minor:08}.json"):
+        (root / key).rename(root.parent / key.replace("/", "-"))
+    assert len(used_by(history.store, of("x")).uses) == 4
+
+
+# ---------------------------------------------------------------------- any history
+
+TEXTS = [f"{letter}" for letter in "uvwxyz"]
+names = st.sampled_from(["a", "b", "c", "d"])
+folders = st.recursive(
+    st.dictionaries(names, st.sampled_from(TEXTS), max_size=3),
+    lambda below: st.dictionaries(names, st.one_of(st.sampled_from(TEXTS), below), max_size=3),
+    max_leaves=6,
+)
+numbers_ = st.integers(0, 30)
+EVENTS = ("import", "train", "train", "train", "fail", "evaluate", "remove", "register", "begin", "origin")
+events = st.tuples(
+    st.sampled_from(EVENTS),
+    numbers_,
+    numbers_,
+    names,
+    st.one_of(st.sampled_from(TEXTS), folders),
+    st.sampled_from(["kept", "listed", "listed", "named"]),
+    st.sampled_from(["/data", "/other", "rows@1"]),
+)
+
+
+class Story:
+    """A history that is told event by event, on datasets that evolve."""
+
+    def __init__(self, store: Store) -> None:
+        self.history = History(store)
+        self.data: list[Folder] = [{"a": {"b": "u", "c": "v"}, "d": "w"}]
+        self.going_on: list[str] = []
+        self.history.import_("p", {"main.py": "m"})
+
+    def tell(self, event: tuple[Any, ...]) -> None:
+        what, which, where, name, content, how, source = event
+        base = self.history.made[which % len(self.history.made)]
+        data = self._evolved(self.data[where % len(self.data)], which, name, content)
+        package: Folder = {"main.py": "m", "model": data}
+        if what == "import":
+            self.history.import_("pq"[where % 2], {**package, name: content})
+        elif what == "origin":
+            self.history.import_("pq"[where % 2], {"main.py": f"{which}"}, origin=base)
+        elif what in ("train", "fail"):
+            decision = "COMMIT" if what == "train" else "FAILED"
+            role: Any = "trained" if where % 2 else "evaluated"
+            passed = ((role, data),) if which % 3 == 0 else ()
+            self.history.train(
+                base,
+                package if which % 4 == 0 else {"main.py": f"{which} {where}"},
+                data,
+                how,
+                source=source,
+                decision=decision,
+                attested=which % 5 != 0,
+                passed=passed,
+                artifacts={"out": {name: content}} if which % 7 == 0 else None,
+            )
+        elif what == "evaluate":
+            self.history.evaluate(base, data, how, source=source)
+        elif what == "remove":
+            self.history.remove(base)
+        elif what == "register":
+            self.history.register("rows", data)
+        elif self.going_on:
+            self.history.end(self.going_on.pop(), self.history.facts(self.history.keep(data, how)))
+        else:
+            self.going_on.append(self.history.begin(base))
+
+    def _evolved(self, data: Folder, how: int, name: str, content: str | Folder) -> Folder:
+        """A dataset in which something was added, taken away, moved, copied or split off."""
+        data = deepcopy(data)
+        some = sorted(data)
+        if how % 5 == 0 or not some:
+            data[name] = content
+        elif how % 5 == 1:
+            del data[some[how % len(some)]]
+        elif how % 5 == 2:
+            data[name + "2"] = data.pop(some[how % len(some)])
+        elif how % 5 == 3:
+            data[name] = {"copied": deepcopy(data[some[how % len(some)]]), "more": content}
+        else:
+            data = {name: data, "z": content}
+        self.data.append(data)
+        return data
+
+    def contents(self) -> Iterator[str]:
+        """All that may be asked for: texts, and folders."""
+        yield from map(of, TEXTS)
+        for folder in (self.data[0], self.data[-1]):
+            yield tree_of(folder).digest
+            yield from (tree_of(one).digest for one in folder.values() if isinstance(one, dict))
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(st.lists(events, max_size=7))
+def test_the_index_says_what_a_walk_over_everything_finds(told_events: list[tuple[Any, ...]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        store = new_store(Path(folder))
+        story = Story(store)
+        for event in told_events:
+            story.tell(event)
+            for content in set(story.contents()):
+                assert told(used_by(store, content)) == walked(store, content)
+        for content in set(story.contents()):
+            assert told(used_by(store, content, verify=True)) == walked(store, content)
