@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from pkgrun.lineage.erasing import Erasure
     from pkgrun.lineage.graph import Graph
     from pkgrun.lineage.history import History
+    from pkgrun.lineage.overlap import Overlap
+    from pkgrun.lineage.uses import Uses
     from pkgrun.observe import Event, Log, Notice, Observer, Phase, Progress
     from pkgrun.packages.inspection import check
     from pkgrun.records import DatasetRecord, Listing, Reproduction, RunRecord, VersionRecord
@@ -76,6 +78,8 @@ _HOMES = {
     "VersionRecord": "records",
     "Comparison": "runs.comparison",
     "Exported": "runs.exporting",
+    "Overlap": "lineage.overlap",
+    "Uses": "lineage.uses",
     "Prediction": "runs.predicting",
     "Run": "runs.handle",
     "RunResult": "runs.handle",
@@ -99,6 +103,7 @@ __all__ = [
     "Log",
     "Notice",
     "Observer",
+    "Overlap",
     "Phase",
     "PkgrunError",
     "Prediction",
@@ -108,6 +113,7 @@ __all__ = [
     "Run",
     "RunRecord",
     "RunResult",
+    "Uses",
     "Version",
     "VersionRecord",
     "Workspace",

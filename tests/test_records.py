@@ -15,8 +15,10 @@ from pkgrun.errors import Damaged, InvalidName, UsageError
 from pkgrun.identity import Version, check_name, check_run_id
 from pkgrun.records import (
     FINAL,
+    Facts,
     FileList,
     Head,
+    Passed,
     Record,
     Status,
     StoreRecord,
@@ -342,6 +344,15 @@ def test_what_came_later_is_left_out_while_it_says_nothing() -> None:
     told = orjson.loads(asked.model_copy(update={"baseline": False}).to_bytes())
     assert TrainingRequest.LATER & told.keys() == {"baseline"}
     assert TrainingRequest.from_bytes(asked.to_bytes(), key="x") == asked
+
+
+def test_what_came_later_is_left_out_of_each_of_several_records_too() -> None:
+    tree = Tree(digest="sha256:" + "0" * 64, files=0, bytes=0)
+    one = Passed(call="train", role="trained", folder="dataset", tree=tree, attested=True)
+    at = datetime(2026, 11, 21, tzinfo=UTC)
+    facts = Facts(started=at, ended=at, passed=(one, one.model_copy(update={"listed": True})))
+    assert [line.get("listed") for line in orjson.loads(facts.to_bytes())["passed"]] == [None, True]
+    assert facts.listed == (tree,)
 
 
 def test_what_came_later_has_a_default() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ _VERDICTS: dict[Verdict, tuple[str, str]] = {
     "broken": ("✗", "bold red"),
 }
 _RUNGS: tuple[What, ...] = ("bytes", "directories", "run", "decision", "record")
-_STEPS = 20
+_STEPS = 12
 _NAMED = 10
 
 
@@ -85,19 +86,26 @@ def page(found: Audit, *, every: bool) -> None:
     out.print(f"{mark} {found.name} {_in_words(found)}", style=style)
     pages.table(out, _heads(found))
     out.print()
-    _ladder(out, found.steps if every else found.steps[:_STEPS])
-    if len(found.steps) > _STEPS and not every:
-        out.print(f"  … and {len(found.steps) - _STEPS:,} more; -v shows all", style="dim")
+    shown = found.steps if every else _shown(found.steps)
+    _ladder(out, shown)
+    if len(found.steps) > len(shown):
+        out.print(
+            f"  … and {len(found.steps) - len(shown):,} more, nothing wrong with them; -v shows all",
+            style="dim",
+        )
     for step in found.steps:
         if step.created is None and step.part != "evaluation":
             said = f"what {step.label} came from cannot be told, and was not looked at: its record cannot be read"
             out.print(said, style="red", soft_wrap=True)
+    for step in found.steps:
+        if step.commit:
+            out.print(f"{step.label} is of the commit {step.commit[:12]}, as its import said", style="dim")
     out.print("each file is counted once, with the oldest that holds it", style="dim")
     link = "✓" if found.chain.ok else "✗"
     out.print()
     out.print(f"{link} chain", style="green" if found.chain.ok else "bold red", end="")
     out.print(f"  {_chain(found)}")
-    _data(out, found.steps)
+    _data(out, shown)
     _reservations(out, found)
     _findings(out, found, every=every)
 
@@ -140,6 +148,18 @@ def _ladder(out: Console, steps: Sequence[Step]) -> None:
     pages.columns(out, ("", *_RUNGS), rows, styles={**styles, "": names})
 
 
+def _shown(steps: Sequence[Step]) -> list[Step]:
+    """The first of each part, and all with which something is wrong."""
+    seen: Counter[str] = Counter()
+    shown = []
+    for step in steps:
+        kind = step.part if step.part in ("dataset", "evaluation") else "version"
+        seen[kind] += 1
+        if seen[kind] <= _STEPS or not step.ok:
+            shown.append(step)
+    return shown
+
+
 def _name(step: Step) -> str:
     return {
         "evaluation": "  evaluation",
@@ -165,20 +185,20 @@ def _data(out: Console, steps: Sequence[Step]) -> None:
     """What the runs were given."""
     rows = [
         (
-            "  " + (step.label[:17] if step.part == "evaluation" else step.label),
+            "  " + ((step.run or "")[:13] if step.part == "evaluation" else step.label),
             one.role,
-            text.line(text.shown(one.source)),
-            pages.extent(one.tree),
             "attested" if one.attested else "not attested",
             "kept" if one.kept else "registered" if one.label else "listed" if one.listed else "digest only",
             one.tree.digest[7:19],
+            pages.extent(one.tree),
+            text.line(text.shown(one.source)),
         )
         for step in steps
         for one in step.given
     ]
     if rows:
         out.print("\ngiven", style="bold")
-        pages.columns(out, ("  to", "as", "from", "extent", "seen", "content", "digest"), rows)
+        pages.columns(out, ("  to", "as", "seen", "content", "digest", "extent", "from"), rows)
 
 
 def _reservations(out: Console, found: Audit) -> None:

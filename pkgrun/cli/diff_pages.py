@@ -116,7 +116,7 @@ def page(found: Diff, *, everything: bool) -> None:
 
 
 def _title(out: Console, title: str, said: str, *, style: str = "dim") -> None:
-    out.print(f"{title:<14}", style="bold", end=" ")
+    out.print(f"{title:<15}", style="bold", end=" ")
     out.print(said, style=style, soft_wrap=True)
 
 

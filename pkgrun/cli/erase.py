@@ -10,7 +10,7 @@ from pkgrun.cli import text
 from pkgrun.cli.options import Command, Settings, pass_settings
 
 if TYPE_CHECKING:
-    from pkgrun.lineage.erasing import Affected, Erasure, ErasurePlan
+    from pkgrun.lineage.erasing import Erasure, ErasurePlan
 
 _NAMED = 20
 _UNCERTAIN = 8
@@ -54,7 +54,7 @@ def _show_plan(settings: Settings, planned: ErasurePlan) -> None:
     click.echo(planned.digest)
     for line in _where(planned):
         text.say(line, settings)
-    _list(settings, planned.affected)
+    _list(settings, planned)
     text.say("nothing was done; --yes with --reason does it, and cannot be undone", settings)
 
 
@@ -89,7 +89,7 @@ def _show(settings: Settings, done: Erasure) -> None:
     click.echo(done.receipt.digest)
     for line in _done(done):
         text.say(line, settings)
-    _list(settings, done.affected)
+    _list(settings, done.plan)
 
 
 def _done(done: Erasure) -> list[str]:
@@ -105,7 +105,9 @@ def _done(done: Erasure) -> list[str]:
     else:
         said.append("nothing of it had come back")
     if dropped.copies or dropped.files:
-        said.append(f"{text.plural(dropped.copies + dropped.files, 'file')} or cached datasets removed from this machine's cache")
+        said.append(
+            f"{text.plural(dropped.copies + dropped.files, 'file')} or cached datasets removed from this machine's cache"
+        )
     if dropped.busy:
         said.append(
             f"{text.plural(dropped.busy, 'cached dataset')} in use; erase it again when nobody uses it"
@@ -133,8 +135,14 @@ def _unread(keys: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _list(settings: Settings, affected: tuple[Affected, ...]) -> None:
+def _list(settings: Settings, planned: ErasurePlan) -> None:
     """What is to be trained again, on stdout."""
+    affected = planned.affected
+    if planned.unlisted:
+        text.say(
+            f"of {text.plural(planned.unlisted, 'run')} nobody can say whether they saw it; `pkgrun data used-by` names them",
+            settings,
+        )
     if not affected:
         text.say("no version has seen it, as far as is known", settings)
         return
@@ -156,6 +164,7 @@ def _plan(planned: ErasurePlan) -> dict[str, Any]:
         "quarantined": planned.aside,
         "unread": list(planned.unread),
         "affected": [{"version": str(one.version), "why": list(one.why)} for one in planned.affected],
+        "unlisted": planned.unlisted,
         "receipt": planned.receipt.model_dump(mode="json") if planned.receipt else None,
     }
 

@@ -48,7 +48,7 @@ def document(found: History) -> dict[str, Any]:
 
 
 def _document(one: Happening) -> dict[str, Any]:
-    told = asdict(one)
+    told = asdict(one) | {"at": one.at.isoformat().replace("+00:00", "Z")}
     run = told.pop("run")
     versions = {"version": one.version, "base": one.base}
     return told | {"run_id": run} | {name: str(of) if of else None for name, of in versions.items()}
@@ -90,7 +90,7 @@ def _family(found: History) -> Iterator[tuple[str, str | None]]:
         elif one.version is not None and one.kind in _MADE:
             yield str(one.version), str(one.base)
         else:
-            yield f"{place} ", str(one.base or one.version)
+            yield f"{place} ", str(one.version or one.base)
 
 
 def _sign(one: Happening, found: History) -> tuple[str, str]:
@@ -107,8 +107,12 @@ def _row(
     """Which, what, when, how long, by whom, and the rest; where there is little room, without what tells least."""
     took = text.duration(one.seconds) if one.seconds is not None and one.kind != "import" else ""
     rest = "  ".join(_rest(one, longest))
-    by = "" if narrow and len({each.by for each in found.happenings}) == 1 else text.line(one.by)
+    by = "" if narrow and len({each.by for each in found.happenings}) == 1 else _by(one)
     return (_which(one, found), _what(one), text.age(one.at), "" if narrow else took, by, rest)
+
+
+def _by(one: Happening) -> str:
+    return f"by {text.line(one.by)}" if one.by else ""
 
 
 def _which(one: Happening, found: History) -> str:
@@ -138,11 +142,11 @@ def _rest(one: Happening, longest: int) -> Iterator[str]:
         yield f"+{one.added:,} -{one.removed:,} ~{one.changed:,}"
     if one.files is not None:
         yield f"{text.plural(one.files, 'file')}, {text.size(one.bytes or 0)}"
-    yield from _numbers_of(one)
     for given in one.data:
         role = "" if given.role != "evaluated" or one.kind == "evaluation" else "evaluated "
         doubt = "" if given.attested else ", not attested"
         yield f"{role}on {clipped(text.line(given.name), longest)}{doubt}"
+    yield from _numbers_of(one)
     if one.source:
         yield f"from {clipped(text.line(one.source), longest)}"
     if one.digest and one.kind == "erasure":

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pkgrun.lineage.drawing import Form
     from pkgrun.lineage.graph import Graph
 
-_MOST = 200
-"""Versions, and runs that made none, that are read downwards for a page or a picture: more than anybody looks at."""
+_MOST = {"tree": 200, "dot": 60, "mermaid": 60, "svg": 60}
+"""Versions, and runs that made none, that are read downwards: more than anybody looks at. Mermaid draws 500 edges at most."""
 
 _ENDINGS = {".json": "json", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".svg": "svg"}
 
@@ -53,10 +53,11 @@ def lineage(
     that run was given, and what it made. Whatever was removed since stands there still, and what is missing is named.
     """
     form = _form(form, out, settings)
-    complete = everything or form == "json"
-    graph = settings.workspace().lineage(
-        name, direction=direction or "up", depth=depth, limit=None if complete else _MOST
-    )
+    limit = None if everything else _MOST.get(form)
+    graph = settings.workspace().lineage(name, direction=direction or "up", depth=depth, limit=limit)
+    if graph.doubt is not None:
+        text.say(f"note: names of datasets may be missing here: {graph.doubt}", settings)
+        text.say("hint: `pkgrun store fsck` shows what is damaged", settings)
     if form == "tree":
         _show(graph, settings, everything=everything)
         return

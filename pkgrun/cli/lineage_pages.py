@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Words: TypeAlias = list[tuple[str, str]]
 """Pieces of a line, each with its style."""
 
-_MADE = {"training": "trained", "full": "trained and evaluated", "import": "imported"}
+_MADE = {"training": "trained", "full": "trained", "import": "imported"}
 _SIGNS: dict[type[Node], tuple[str, str]] = {
     ForeignNode: ("○", "blue"),
     MissingNode: ("✗", "red"),
@@ -165,8 +165,8 @@ def _version(node: VersionNode, maker: RunNode | None) -> Words:
     words = [(node.id, "dim strike" if node.removed else "bold")]
     words.append((f"  {_MADE.get(node.how, node.how)} {text.age(node.created)}", ""))
     if maker is not None:
-        took = f" in {text.duration(maker.seconds)}" if maker.seconds is not None else ""
-        words.append((f"{took} by {text.line(maker.by)}", "dim"))
+        took = f"  {text.duration(maker.seconds)}" if maker.seconds is not None else ""
+        words.append((f" by {text.line(maker.by)}{took}", "dim"))
         words += [(f"  {one}", "") for one in _numbers(maker)]
     return words
 

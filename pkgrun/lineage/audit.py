@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import takewhile
 
 from pkgrun.errors import Damaged, NotFound, UsageError
 from pkgrun.identity import DIGEST_PATTERN, Version, check_name
@@ -25,6 +26,7 @@ from pkgrun.store.backend import Backend
 from pkgrun.store.fsck.findings import FROM, Finding, report
 from pkgrun.store.fsck.forms import needs_of
 from pkgrun.store.objects import digest_of
+from pkgrun.store.parallel import each
 from pkgrun.store.root import Store
 
 
@@ -154,7 +156,7 @@ def _verdict(findings: tuple[Finding, ...], reserved: bool) -> Verdict:
 
 def _resting(found: Pedigree) -> list[Member]:
     """All that a version's fingerprint is of: nothing of it changes or is added later, as evaluations and origins are."""
-    mine = [member for member in found.versions if member.part != "origin"]
+    mine = list(takewhile(lambda member: member.part != "origin", found.versions))
     labels = {f"{name}@{number}" for member in mine for name, number, _ in pedigree.given(member)}
     return mine + [member for member in found.datasets if member.label in labels]
 
@@ -168,13 +170,16 @@ def fingerprint(keys: tuple[str, ...], written: dict[str, str]) -> str:
 
 
 def _digests(backend: Backend, found: Pedigree) -> dict[str, str]:
-    digests = {}
-    for key in {key for member in found.members for key in member.once}:
-        try:
-            digests[key] = digest_of(backend.read(key))
-        except NotFound:
-            continue
-    return digests
+    keys = sorted({key for member in found.members for key in member.once})
+    told = zip(keys, each(lambda key: _digest(backend, key), keys, run=1), strict=True)
+    return {key: digest for key, digest in told if digest is not None}
+
+
+def _digest(backend: Backend, key: str) -> str | None:
+    try:
+        return digest_of(backend.read(key))
+    except NotFound:
+        return None
 
 
 def _unexpected(first: Member, expect: str, own: str | None, told: str) -> Finding:

@@ -36,6 +36,8 @@ from pkgrun.store.trees import Difference, Entry
 SMALL = 1 << 16
 """Bytes up to which a text file's lines are compared."""
 
+_DATASETS = ("data", "evaluation data")
+
 _TOPICS: dict[str, Topic] = {
     "parameters": "parameters",
     "score": "results",
@@ -148,7 +150,8 @@ def _lines(objects: Objects, entry: Entry | None) -> list[str] | None:
 def _data(directories: Directories, subjects: Sequence[Subject]) -> Iterator[DataChange]:
     """What both runs were given, by what it was for."""
     one, other = (_given(subject.facts) for subject in subjects)
-    for name in dict.fromkeys([*one, *other]):
+    given = [name for name in _DATASETS if name in {*one, *other}]
+    for name in dict.fromkeys([*given, *one, *other]):
         was, now = one.get(name), other.get(name)
         files = Files((), None) if was and now and was.tree == now.tree else _listed(directories, was, now)
         yield DataChange(name, was, now, files)
@@ -157,7 +160,7 @@ def _data(directories: Directories, subjects: Sequence[Subject]) -> Iterator[Dat
 def _given(facts: Facts | None) -> dict[str, Given]:
     if facts is None:
         return {}
-    found = {"data": facts.data, "evaluation data": facts.evaluation_data}
+    found = dict(zip(_DATASETS, (facts.data, facts.evaluation_data), strict=True))
     given = {name: Given(data.source, data.tree, data.attested) for name, data in found.items() if data}
     return given | {one.call: Given(one.folder, one.tree, one.attested) for one in facts.passed}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from contextlib import suppress
 from typing import NamedTuple
 
 import orjson
@@ -37,36 +38,29 @@ def entries(data: bytes) -> int:
     return data.count(_BETWEEN) + 1
 
 
-def _pieces(old: bytes, new: bytes, digests: tuple[bytes, bytes]) -> tuple[set[bytes], set[bytes]]:
-    """What one node has and the other has not, each entry as the bytes between its first quote and its closing brace."""
+def _pieces(old: bytes, new: bytes) -> tuple[set[bytes], set[bytes]] | None:
+    """What one node has and the other has not, each entry as the bytes between its first quote and its closing brace.
+
+    None of nodes of two kinds. A text that ends with `},{` is taken for two entries: then pieces of it are no JSON, and
+    whoever parses them finds out. A name is never apart from its digest, which comes before it.
+    """
     heads = {data[: data.find(b"[") + 3] for data in (old, new) if data}
-    if heads in ({_ENTRIES}, {_PARTS}) and all(data.endswith(_END) for data in (old, new) if data):
-        start = len(min(heads))
-        differ = _differ(old[start : -len(_END)], new[start : -len(_END)])
-        if differ is not None:
-            one, other = (set(body.split(_BETWEEN)) if body else set() for body in differ)
-            return one - other, other - one
-    one, other = _parsed(old, digests[0]), _parsed(new, digests[1])
+    if heads not in ({_ENTRIES}, {_PARTS}) or not all(data.endswith(_END) for data in (old, new) if data):
+        return None
+    start = len(min(heads))
+    differ = _differ(old[start : -len(_END)], new[start : -len(_END)])
+    one, other = (set(body.split(_BETWEEN)) if body else set() for body in differ)
     return one - other, other - one
 
 
-def _differ(old: bytes, new: bytes) -> tuple[bytes, bytes] | None:
-    """Both without the entries that they begin and end with alike; None if these cannot be told apart by `},{"` alone.
-
-    In canonical JSON that lies within a text only where the text ends with it: a comma or a brace follows then.
-    """
+def _differ(old: bytes, new: bytes) -> tuple[bytes, bytes]:
+    """Both without the entries that they begin and end with alike."""
     at = new.rfind(_BETWEEN, 0, _alike(old, new))
     start = 0 if at < 0 else at + len(_BETWEEN)
     same = min(_alike(old, new, back=True), len(old) - start, len(new) - start)
     at = new.find(_BETWEEN, len(new) - same)
     rest = 0 if at < 0 else len(new) - at
-    parts = old[start : len(old) - rest], new[start : len(new) - rest]
-    behind = new[at + len(_BETWEEN) : at + len(_BETWEEN) + 1] if rest else b""
-    if behind in (b"}", b",") or any(part[:1] in (b"}", b",") for part in parts):
-        return None
-    if any(b'},{"}' in part or b'},{",' in part for part in parts):
-        return None
-    return parts
+    return old[start : len(old) - rest], new[start : len(new) - rest]
 
 
 def _alike(one: bytes, other: bytes, *, back: bool = False) -> int:
@@ -84,11 +78,17 @@ def _alike(one: bytes, other: bytes, *, back: bool = False) -> int:
 
 def _parsed(data: bytes, digest: bytes) -> set[bytes]:
     try:
-        node = orjson.loads(data) if data else {"entries": []}
-        found: list[dict[str, object]] = [*(node["parts"] if "parts" in node else node["entries"])]
+        found = _lines(orjson.loads(data)) if data else []
         return {orjson.dumps(one, option=orjson.OPT_SORT_KEYS)[2:-1] for one in found}
     except (orjson.JSONDecodeError, orjson.JSONEncodeError, KeyError, TypeError) as error:
         raise _no_directory(digest) from error
+
+
+def _lines(node: dict[str, object]) -> list[object]:
+    lines = node["parts"] if "parts" in node else node["entries"]
+    if not isinstance(lines, list):
+        raise TypeError
+    return lines
 
 
 def child(piece: bytes, digest: bytes) -> Child | None:
@@ -157,7 +157,17 @@ def changes(old: bytes, new: bytes, digests: tuple[bytes, bytes]) -> Changes:
     Raises:
         Damaged: one of them is no node.
     """
-    before, now = _pieces(old, new, digests)
-    gone = (child(piece, digests[0]) for piece in before)
-    come = (child(piece, digests[1]) for piece in now)
-    return Changes([one for one in gone if one], [one for one in come if one])
+    pieces = _pieces(old, new)
+    if pieces is not None:
+        with suppress(Damaged):
+            return _changes(pieces, digests)
+    one, other = _parsed(old, digests[0]), _parsed(new, digests[1])
+    return _changes((one - other, other - one), digests)
+
+
+def _changes(pieces: tuple[set[bytes], set[bytes]], digests: tuple[bytes, bytes]) -> Changes:
+    gone, come = (
+        [one for one in (child(piece, digest) for piece in some) if one]
+        for some, digest in zip(pieces, digests, strict=True)
+    )
+    return Changes(gone, come)

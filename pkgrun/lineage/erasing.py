@@ -5,23 +5,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pkgrun.errors import Damaged, NotFound, UsageError
-from pkgrun.identity import DIGEST_PATTERN, Version
+from pkgrun.identity import DIGEST_PATTERN
 from pkgrun.lineage.relations import Named
+from pkgrun.lineage.uses import Uses, used_by
 from pkgrun.observe import Observer, silent
-from pkgrun.records import Actor, ErasureRequest, Swept, VersionRecord
+from pkgrun.records import Actor, ErasureRequest, Swept
 from pkgrun.records.erasing import Receipt
 from pkgrun.runs import erasing as operation
 from pkgrun.runs import lookup
 from pkgrun.runs.caches import Dropped
-from pkgrun.store import erased, numbers, operations, trees
+from pkgrun.store import trees
 from pkgrun.store import erasing as places
 from pkgrun.store.files import nothing, shown, take
-from pkgrun.store.fsck.needs import Ways, raw_of
-from pkgrun.store.objects import digest_of
 from pkgrun.store.root import Store
 
 _NOTHING = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -31,8 +30,8 @@ _REASON = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Affected:
-    """A version that is to be trained again. `why`: it saw the content itself (`input`, `trained`, `evaluated`, `package`,
-    `artifacts`), or came from one that did (`inherited`)."""
+    """A version that is to be trained again. `why`: it was made with the content itself (`input`, `trained`, `package`), or came
+    from one that was (`inherited`)."""
 
     version: Named
     why: tuple[str, ...]
@@ -47,6 +46,7 @@ class ErasurePlan:
 
     `file`: what was hashed to know which content is meant, which is the user's and stays. `bytes`: None if nobody knows. `held`: whether the
     store holds it. `packs` are written anew, `objects` deleted, `aside` are files in quarantine. `unread`: packs that nobody can read.
+    `unlisted`: runs of which nobody can say whether they saw it.
     `receipt`: of the erasure before, if there was one.
     """
 
@@ -58,6 +58,7 @@ class ErasurePlan:
     aside: int
     unread: tuple[str, ...]
     affected: tuple[Affected, ...]
+    unlisted: int
     receipt: Receipt | None
 
     @property
@@ -107,6 +108,7 @@ def plan(store: Store, content: str) -> ErasurePlan:
     found = places.find(store.backend, {raw})
     size = found.size(raw) if size is None else size
     _check_file(store, digest, size, found)
+    uses = used_by(store, digest)
     return ErasurePlan(
         digest=digest,
         bytes=size,
@@ -115,8 +117,9 @@ def plan(store: Store, content: str) -> ErasurePlan:
         objects=len(found.objects),
         aside=len(found.aside),
         unread=found.unread,
-        affected=tuple(affected(store, raw)),
-        receipt=erased.receipt(store.backend, raw),
+        affected=tuple(_affected(uses)),
+        unlisted=len(uses.unlisted),
+        receipt=uses.erased,
     )
 
 
@@ -220,51 +223,13 @@ def _is_node(store: Store, digest: str) -> bool:
 # ---------------------------------------------------------------------- which versions
 
 
-def affected(store: Store, raw: bytes) -> list[Affected]:
-    """The versions that saw a content, and all that came from them; ascending by when they were made. Every record is read."""
-    records = sorted(_versions(store), key=lambda record: record.created)
-    ways = Ways(store.objects, {raw})
-    why: dict[Named, tuple[str, ...]] = {}
-    by_record: dict[str, Named] = {}
-    for record in records:
-        named = Named(record.package, record.version)
-        by_record[digest_of(record.to_bytes())] = named
-        if roles := tuple(dict.fromkeys(_roles(store, record, ways))):
-            why[named] = roles
-        elif any(above in why for above in _above(record, by_record)):
-            why[named] = ("inherited",)
-    return [Affected(named, roles) for named, roles in why.items()]
-
-
-def _versions(store: Store) -> Iterator[VersionRecord]:
-    """Those that were not removed."""
-    for package in numbers.packages(store.backend):
-        removed = numbers.removals(store.backend, package)
-        for major in numbers.majors(store.backend, package):
-            newest = numbers.newest_minor(store.backend, package, major)
-            for minor in range(-1 if newest is None else newest + 1):
-                if Version(major, minor) not in removed:
-                    yield numbers.read(store.backend, package, Version(major, minor))
-
-
-def _above(record: VersionRecord, by_record: Mapping[str, Named]) -> Iterator[Named]:
-    """The version that one came from, here or, of an import, in the store that it was exported from."""
-    if record.parent is not None:
-        yield Named(record.package, record.parent)
-    if record.origin is not None:
-        known = (record.origin.record, *record.origin.ancestors)
-        yield from (by_record[digest] for digest in known if digest in by_record)
-
-
-def _roles(store: Store, record: VersionRecord, ways: Ways) -> Iterator[str]:
-    """In which roles a version itself saw the content."""
-    given = [("package", record.tree)]
-    outcome = operations.decided(store.backend, record.run)
-    if outcome is not None and (facts := outcome.facts) is not None:
-        given += [
-            (one.role, one.tree)
-            for one in (facts.data, facts.evaluation_data, *facts.passed)
-            if one is not None
-        ]
-        given += [("artifacts", facts.artifacts)] if facts.artifacts is not None else []
-    yield from (role for role, tree in given if ways.leads(raw_of(tree.digest)))
+def _affected(uses: Uses) -> Iterator[Affected]:
+    """The versions that were made with a content, and then those that come from them; none that was removed."""
+    why: dict[Named, list[str]] = {}
+    for use in uses.uses:
+        if use.learnt and not use.removed and use.package is not None and use.version is not None:
+            why.setdefault(Named(use.package, use.version), []).append(use.role)
+    yield from (Affected(version, tuple(dict.fromkeys(roles))) for version, roles in why.items())
+    for heir in uses.heirs:
+        if not heir.removed:
+            yield Affected(Named(heir.package, heir.version), ("inherited",))

@@ -50,13 +50,8 @@ class Evolution:
         self._tables = tables
         self._read = read
         self._spots: dict[bytes, Spot] = {}
+        self._heads: dict[int, tuple[int, bytes]] = {}
         self._nodes: dict[bytes, bytes] = {}
-        self._held = 0
-
-    def forget(self) -> None:
-        """What is remembered may not be so any more: a transaction was taken back, or another process has written."""
-        self._spots.clear()
-        self._nodes.clear()
         self._held = 0
 
     def spot(self, digest: bytes) -> Spot | None:
@@ -155,11 +150,20 @@ class Evolution:
         return self._compare(digest, near, found)[0]
 
     def _head(self, chain: int) -> tuple[int, bytes]:
-        row = self._tables.one("select number, head, digest, mark from chain where number = ?", chain)
-        if row is None:
-            raise Unsound
-        _, head, digest = sound(row)
-        return head, digest
+        if chain not in self._heads:
+            row = self._tables.one("select number, head, digest, mark from chain where number = ?", chain)
+            _, head, digest = sound(row)
+            self._heads[chain] = head, digest
+        return self._heads[chain]
+
+    def _lead(self, spot: Spot, digest: bytes) -> Spot:
+        """A directory is its chain's newest link."""
+        self._tables.put("chain", [marked(spot.chain, spot.seq, digest)])
+        self._tables.put("node", [marked(digest, *spot)])
+        if len(self._heads) > _SPOTS:
+            self._heads.clear()
+        self._heads[spot.chain] = spot.seq, digest
+        return self._know(digest, spot)
 
     def _data_of(self, digest: bytes) -> bytes | None:
         found = self._nodes.get(digest)
@@ -188,17 +192,13 @@ class Evolution:
         spot = Spot(compared.chain, compared.seq + 1)
         self._close(compared, compared.changes.gone)
         self._open(spot, compared.changes.come)
-        self._tables.put("chain", [marked(spot.chain, spot.seq, digest)])
-        self._tables.put("node", [marked(digest, *spot)])
-        self._know(digest, spot)
+        self._lead(spot, digest)
 
     def _begin(self, digest: bytes) -> Spot:
         """A new chain, whose first link a directory is."""
         row = self._tables.one("select coalesce(max(number), 0) + 1 from chain")
         spot = Spot(int(row[0]) if row else 1, 0)
-        self._tables.put("chain", [marked(spot.chain, 0, digest)])
-        self._tables.put("node", [marked(digest, *spot)])
-        return self._know(digest, spot)
+        return self._lead(spot, digest)
 
     def _open(self, spot: Spot, come: Sequence[Child]) -> None:
         """From this link on the chain has these."""

@@ -206,7 +206,10 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """What something came from, and what came from it. Each node stands once, before all of what was found after it."""
+    """What something came from, and what came from it. Each node stands once, before all of what was found after it.
+
+    `doubt`: why names of datasets, and origins, may be missing: some record of the store is damaged.
+    """
 
     about: str
     direction: Direction
@@ -214,6 +217,7 @@ class Graph:
     edges: tuple[Edge, ...]
     cuts: tuple[Cut, ...] = ()
     depth: int | None = None
+    doubt: str | None = None
 
     def node(self, id: str) -> Node:
         """The node of that id.

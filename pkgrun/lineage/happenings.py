@@ -53,14 +53,14 @@ def ran(names: Names, record: RunRecord | MissingNode, version: VersionRecord | 
     """A run as its record tells; without one, as its version does."""
     if isinstance(record, MissingNode):
         return _made(version, record.why) if version else _unknown(record)
-    facts = record.facts
+    facts, again = record.facts, record.reproduced
     return Happening(
         at=record.created,
         kind=_KINDS.get(record.kind, "training"),
         by=record.by.user,
         status=record.status,
         package=record.package,
-        version=version.version if version else record.version,
+        version=version.version if version else again.version if again else record.version,
         base=record.parent,
         run=record.run,
         seconds=(facts.ended - facts.started).total_seconds() if facts else None,
@@ -68,7 +68,7 @@ def ran(names: Names, record: RunRecord | MissingNode, version: VersionRecord | 
         data=tuple(_given(record, names)),
         score=facts.score if facts else None,
         metrics=dict(facts.metrics or {}) if facts else {},
-        verdict=record.reproduced.verdict if record.reproduced else None,
+        verdict=again.verdict if again else None,
         error=record.error.message if record.error else None,
     )
 

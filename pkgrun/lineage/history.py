@@ -28,7 +28,7 @@ class Given:
 class Happening:
     """One thing that happened. What does not apply to its kind is None, or empty.
 
-    `version`: what was made, removed, or affected; `base`: what a run started from. `number`: of the dataset that was
+    `version`: what was made, done again, or removed; `base`: what a run started from. `number`: of the dataset that was
     registered, or used. `status`: of a run; `missing` if its record is not there. `reason`: why a version was removed, or
     content was erased; `digest` says which. `added`, `removed`, `changed`: files, against the number before.
     """

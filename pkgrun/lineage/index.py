@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TypeVar
 
@@ -20,7 +21,8 @@ from pkgrun.lineage.evolution import UNKNOWN, Evolution
 from pkgrun.lineage.ledger import Ledger, Role, raw
 from pkgrun.lineage.news import News, Shrunk, news
 from pkgrun.lineage.relations import Held, Named
-from pkgrun.lineage.tables import FAULTS, FORM, Row, Tables, sound
+from pkgrun.lineage.tables import FAULTS, FORM, Row, Tables, Unsound, sound
+from pkgrun.observe import Observer, Progress, silent
 from pkgrun.records import Intent, Outcome, VersionRecord
 from pkgrun.store import numbers, operations, registry
 from pkgrun.store.objects import digest_of
@@ -34,18 +36,20 @@ _AT_ONCE = 500
 
 
 @contextmanager
-def opened(store: Store, *, fresh: bool = False) -> Iterator[Index]:
+def opened(store: Store, *, fresh: bool = False, observer: Observer = silent) -> Iterator[Index]:
     """The index of a store as it is now.
 
     Args:
         fresh: not what is remembered, but made now from every record and every directory, each verified.
+        observer: told how many runs have been read of those that are new.
 
     Raises:
         Damaged: a record or a directory is not what it should be; it is named.
         PermissionDenied, Temporary: the store cannot be read.
     """
     folder = os.path.join(store.cache, "stores", store.id) if store.cache is not None and not fresh else None
-    index = Index(store, os.path.join(folder, f"lineage-{FORM}.sqlite") if folder else None)
+    path = os.path.join(folder, f"lineage-{FORM}.sqlite") if folder else None
+    index = Index(store, path, observer)
     try:
         index.update()
         yield index
@@ -54,11 +58,13 @@ def opened(store: Store, *, fresh: bool = False) -> Iterator[Index]:
 
 
 class Index:
-    """The index of one store; `Relations`, and what `uses` asks. For one thread."""
+    """The index of one store; `Relations`, and what `uses` asks. For several threads, once it is up to date."""
 
-    def __init__(self, store: Store, path: str | None) -> None:
+    def __init__(self, store: Store, path: str | None, observer: Observer = silent) -> None:
         self._store = store
+        self._observer = observer
         self._tables = Tables(path)
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Give the database back."""
@@ -79,23 +85,32 @@ class Index:
         except (Shrunk, *FAULTS):
             self._tables.discard()
             self._tables.path = None
-            self._update()
+            try:
+                self._update()
+            except Unsound as error:
+                raise Damaged(
+                    "directories of the store hold what none can hold",
+                    hint="`pkgrun store fsck` names what is damaged",
+                ) from error
 
     def _update(self) -> None:
-        if news(self._store.backend, self._tables).none:
-            return
+        # What another process enters meanwhile looks as if it were there no more.
+        with suppress(Shrunk):
+            if news(self._store.backend, self._tables).none:
+                return
         with self._tables.alone():
             self._enter(news(self._store.backend, self._tables))
 
     def ask(self, question: Callable[[Tables], T]) -> T:
         """Answer from one state of the index; from a new one, if it turns out to be damaged."""
-        try:
-            with self._tables.reading():
-                return question(self._tables)
-        except FAULTS:
-            self._anew()
-            with self._tables.reading():
-                return question(self._tables)
+        with self._lock:
+            try:
+                with self._tables.reading():
+                    return question(self._tables)
+            except FAULTS:
+                self._anew()
+                with self._tables.reading():
+                    return question(self._tables)
 
     # ------------------------------------------------------------------ what is new
 
@@ -104,7 +119,8 @@ class Index:
         ledger = Ledger(self._tables, evolution)
         backend = self._store.backend
         self._store.objects.look_again()
-        for runs in _portions(found.runs):
+        for number, runs in enumerate(_portions(found.runs)):
+            self._observer(Progress("records", number * _AT_ONCE, len(found.runs), "files"))
             operations_ = each(lambda run: _run(self._store, run), runs, run=1)
             with self._tables.changing():
                 for run, (intent, outcome) in zip(runs, operations_, strict=True):

@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, IntFlag
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pkgrun.lineage.evolution import Evolution
-from pkgrun.lineage.tables import Tables, Unsound, marked, sound
+from pkgrun.lineage.tables import Tables, marked, sound
 from pkgrun.records import DatasetRecord, Facts, Intent, Outcome, VersionRecord
 
 _LIKELY = 4
 """Chains that the next directory of the same line is compared with."""
+
+
+_KNOWN = 50_000
+"""Lines, and sources, that are remembered while rows are written."""
 
 
 class Role(IntEnum):
@@ -53,6 +57,8 @@ class Ledger:
     def __init__(self, tables: Tables, evolution: Evolution) -> None:
         self._tables = tables
         self._evolution = evolution
+        self._lines: dict[str, list[int]] = {}
+        self._sources: dict[str, int] = {}
 
     def run(self, id: str, intent: Intent | None, outcome: Outcome | None) -> None:
         """Enter an operation, or what became of it since the last look.
@@ -114,10 +120,9 @@ class Ledger:
         row = self._tables.one(
             "select * from version where package = ? and major = ? and minor = ?", package, major, minor
         )
-        if row is None:
-            raise Unsound
-        *fields, _ = sound(row)
-        self._tables.put("version", [marked(*fields, 1)])
+        if row is not None:  # it is not there if its record was lost
+            *fields, _ = sound(row)
+            self._tables.put("version", [marked(*fields, 1)])
 
     def dataset(self, record: DatasetRecord) -> None:
         """Enter a number of a registered dataset.
@@ -147,8 +152,10 @@ class Ledger:
         self._tables.put("use", [marked(*spot, int(use.role), subject, use.place, source, int(use.flags))])
 
     def _line(self, name: str) -> list[int]:
-        row = self._tables.one("select chains from line where name = ?", name)
-        return [int(chain) for chain in row[0].split()] if row else []
+        if name not in self._lines:
+            row = self._tables.one("select chains from line where name = ?", name)
+            _put(self._lines, name, [int(chain) for chain in row[0].split()] if row else [])
+        return self._lines[name]
 
     def _go_on(self, name: str, chain: int) -> None:
         """The next directory of this line is probably like this one."""
@@ -156,13 +163,26 @@ class Ledger:
         if before[:1] != [chain]:
             chains = [chain, *(one for one in before if one != chain)][:_LIKELY]
             self._tables.put("line", [(name, " ".join(map(str, chains)))])
+            _put(self._lines, name, chains)
 
     def _source(self, label: str) -> int:
-        row = self._tables.one("select number from source where label = ?", label)
-        if row is None:
-            row = (self._following("source"),)
-            self._tables.put("source", [(row[0], label)])
-        return int(row[0])
+        if label not in self._sources:
+            row = self._tables.one("select number from source where label = ?", label)
+            if row is None:
+                row = (self._following("source"),)
+                self._tables.put("source", [(row[0], label)])
+            _put(self._sources, label, int(row[0]))
+        return self._sources[label]
+
+
+T = TypeVar("T")
+
+
+def _put(known: dict[str, T], name: str, value: T) -> None:
+    """Remember it; not without end."""
+    if len(known) > _KNOWN:
+        known.clear()
+    known[name] = value
 
 
 def uses_of(facts: Facts) -> Iterator[Use]:

@@ -7,7 +7,7 @@ records says why.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -28,6 +28,7 @@ from pkgrun.store.fsck import chains
 from pkgrun.store.fsck.forms import CLAIM, IN_RUN, parse
 from pkgrun.store.fsck.ledger import Some
 from pkgrun.store.operations import key as key_of
+from pkgrun.store.parallel import each
 
 R = TypeVar("R", bound=Record)
 Part = Literal["version", "parent", "origin", "dataset", "evaluation"]
@@ -156,13 +157,12 @@ def _versions(backend: Backend, relations: Relations, first: Named) -> tuple[Mem
             continue
         key = numbers.key(*named)
         record = _read(backend, key, VersionRecord)
-        member = _with_run(backend, Member(str(named), part, key, record, record.run if record else None))
-        found[named] = member
+        found[named] = Member(str(named), part, key, record, record.run if record else None)
         if record is not None and record.parent is not None:
             waiting.append((Named(named.package, record.parent), "parent"))
         elif record is not None and record.origin is not None:
             waiting += [(one, "origin") for one in relations.by_record(record.origin.record)[:1]]
-    return tuple(found.values())
+    return _with_runs(backend, found.values())
 
 
 def _chain(backend: Backend, key: str) -> Iterator[str]:
@@ -188,6 +188,11 @@ def _majors(backend: Backend, begin: str) -> Iterator[str]:
 
 
 # ---------------------------------------------------------------------- runs, and what they were given
+
+
+def _with_runs(backend: Backend, members: Iterable[Member]) -> tuple[Member, ...]:
+    """The same, with the records of their runs, as far as they can be read."""
+    return tuple(each(lambda member: _with_run(backend, member), list(members), run=1))
 
 
 def _with_run(backend: Backend, member: Member) -> Member:
@@ -221,15 +226,13 @@ def _datasets(backend: Backend, versions: tuple[Member, ...]) -> tuple[Member, .
         key = registry.key(name, number)
         record = _read(backend, key, DatasetRecord)
         label = f"{name}@{number}"
-        found[label] = _with_run(
-            backend, Member(label, "dataset", key, record, record.run if record else None)
-        )
-    return tuple(found.values())
+        found[label] = Member(label, "dataset", key, record, record.run if record else None)
+    return _with_runs(backend, found.values())
 
 
 def _evaluations(backend: Backend, relations: Relations, of: Named) -> Iterator[Member]:
-    for run in relations.runs_from(of):
-        member = _with_run(backend, Member(f"run {run}", "evaluation", None, None, run))
+    runs = [Member(f"run {run}", "evaluation", None, None, run) for run in relations.runs_from(of)]
+    for member in _with_runs(backend, runs):
         if member.intent is None or member.intent.kind == "evaluation":
             yield member
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from pkgrun.errors import NotFound, UsageError
 from pkgrun.lineage import looking
+from pkgrun.lineage.direct import Direct
 from pkgrun.lineage.gathering import Gathered
 from pkgrun.lineage.graph import Cut, Direction, Edge, EdgeKind, ForeignNode, Graph, MissingNode
 from pkgrun.lineage.looking import Seen
@@ -57,7 +58,8 @@ def trace(
     tracer = _Tracer(store, relations, depth, limit)
     about = tracer.begin(name, direction)
     nodes, edges = tuple(tracer.found.nodes()), tuple(tracer.found.edges())
-    return Graph(about, direction, nodes, edges, tuple(tracer.cuts), depth)
+    doubt = relations.why.message if isinstance(relations, Direct) else None
+    return Graph(about, direction, nodes, edges, tuple(tracer.cuts), depth, doubt)
 
 
 class _Tracer:

@@ -13,15 +13,17 @@ from typing import Literal, NamedTuple
 
 from pkgrun.identity import Version
 from pkgrun.lineage.climbing import Holders, climb, matching
+from pkgrun.lineage.contents import Content, check_digest
 from pkgrun.lineage.evolution import UNKNOWN
 from pkgrun.lineage.index import named, opened
 from pkgrun.lineage.ledger import Flag, Role, raw, when
 from pkgrun.lineage.relations import Named
 from pkgrun.lineage.tables import Row, Tables, sound
+from pkgrun.observe import Observer, silent
 from pkgrun.records import Decision, Status
 from pkgrun.records.erasing import Receipt
 from pkgrun.runs.results import STATUS
-from pkgrun.store import erased
+from pkgrun.store import erased, names
 from pkgrun.store.objects import key_of
 from pkgrun.store.root import Store
 
@@ -94,13 +96,13 @@ class Heir(NamedTuple):
 class Uses:
     """Who saw a content. Both lists are in the order in which things happened."""
 
-    digest: str
+    content: Content
     uses: tuple[Use, ...]
     heirs: tuple[Heir, ...]
     unlisted: tuple[str, ...]
     """Runs of which nobody can say: what their data or package held is not in the store."""
     held: bool
-    """Whether the store holds the content itself."""
+    """Whether the store holds the content itself; of a directory, the names and digests of what is in it."""
     erased: Receipt | None
     verified: bool
     """Whether every record and every directory was read for this answer."""
@@ -126,30 +128,37 @@ class Uses:
         return _distinct([*self.trained, *(Named(heir.package, heir.version) for heir in self.heirs)])
 
 
-def _distinct(names: Iterable[Named]) -> list[Named]:
-    return list(dict.fromkeys(names))
+def _distinct(versions: Iterable[Named]) -> list[Named]:
+    return list(dict.fromkeys(versions))
 
 
-def used_by(store: Store, digest: str, *, verify: bool = False) -> Uses:
+def used_by(
+    store: Store, content: Content | str, *, verify: bool = False, observer: Observer = silent
+) -> Uses:
     """Who saw the content of a file, or exactly a directory, under whatever name.
 
     Args:
+        content: as `contents.find` tells it, or its digest.
         verify: read and verify every record and every directory for it, and believe no index.
+        observer: told how many runs have been read of those that the index does not know yet.
 
     Raises:
+        UsageError: that is no digest.
         Damaged: a record or a directory is not what it should be; it is named.
         PermissionDenied, Temporary: the store cannot be read.
     """
-    content = raw(digest)
-    with opened(store, fresh=verify) as index:
-        uses, heirs, unlisted = index.ask(lambda tables: answer(tables, content))
+    if isinstance(content, str):
+        content = Content(check_digest(content), "digest", content)
+    digest = raw(content.digest)
+    with opened(store, fresh=verify, observer=observer) as index:
+        uses, heirs, unlisted = index.ask(lambda tables: answer(tables, digest))
     return Uses(
-        digest=digest,
+        content=content,
         uses=uses,
         heirs=heirs,
         unlisted=unlisted,
-        held=_held(store, digest),
-        erased=erased.receipt(store.backend, content),
+        held=_held(store, content.digest),
+        erased=erased.receipt(store.backend, digest),
         verified=verify,
     )
 
@@ -206,7 +215,7 @@ class _Found:
                 run=run,
                 kind=kind,
                 status=_status(state),
-                path=stretch.path,
+                path=_path(stretch.path),
                 paths=stretch.paths,
                 source=self._source(label),
                 folder=place,
@@ -234,7 +243,7 @@ class _Found:
                 run=version[5],
                 kind=kind or "",
                 status="successful",
-                path=stretch.path,
+                path=_path(stretch.path),
                 paths=stretch.paths,
                 source=self._source(use[5]),
                 folder="",
@@ -260,7 +269,7 @@ class _Found:
                 run=dataset[3],
                 kind="dataset",
                 status="successful",
-                path=stretch.path,
+                path=_path(stretch.path),
                 paths=stretch.paths,
                 source=self._source(use[5]),
                 folder="",
@@ -275,6 +284,11 @@ class _Found:
             row = self._tables.one("select label from source where number = ?", number)
             self._sources[number] = row[0] if row else ""
         return self._sources[number]
+
+
+def _path(written: str) -> str:
+    """A path as `os` functions take it."""
+    return "/".join(map(names.read, written.split("/"))) if "%" in written else written
 
 
 def _status(decision: Decision | Literal[""]) -> Status:

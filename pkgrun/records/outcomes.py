@@ -31,9 +31,9 @@ class FileList(Record):
     names: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, names: Sequence[str]) -> Self:
-        """The list of `names`, cut at a thousand or at 64 KiB of them, so that any list fits a record."""
-        kept, room = [], 1 << 16
+    def of(cls, names: Sequence[str], room: int = 1 << 16) -> Self:
+        """The list of `names`, cut at a thousand or at so many bytes of them, so that any list fits a record."""
+        kept = []
         for name in names[:1000]:
             room -= len(orjson.dumps(name.encode("utf-8", "backslashreplace").decode()))
             if room < 0:
@@ -174,7 +174,7 @@ class Differing(Record):
 
 
 class Measured(Record):
-    """The numbers that a run's code gave."""
+    """The numbers that a run's code gave; of its metrics those that differ, a hundred at most."""
 
     score: float | None = None
     baseline_score: float | None = None

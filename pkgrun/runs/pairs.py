@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import zip_longest
 
-LIMIT = 16 << 20
+LIMIT = 4 << 20
 """Bytes of a file that is read whole; of a larger one only where it first differs is found."""
 
 _KEYS = 200_000
@@ -25,8 +25,9 @@ _NAMED = 4
 
 _GZIP = b"\x1f\x8b"
 _TIME = re.compile(rb"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?")
-_SECONDS = re.compile(rb"(?<![\w.])\d{10}(?:\.\d{1,9})?(?![\w.])")
-_MILLISECONDS = re.compile(rb"(?<![\w.])\d{13}(?![\w.])")
+# What comes before a number is asked last: so the search for one is fast.
+_SECONDS = re.compile(rb"\d{10}(?<![\w.]\d{10})(?:\.\d{1,9})?(?![\w.])")
+_MILLISECONDS = re.compile(rb"\d{13}(?<![\w.]\d{13})(?![\w.])")
 _DOCUMENT = re.compile(rb"\s*[{\[]")
 _TAKING = re.compile(r"(?i)dura|elapsed|seconds|took|_ms$|_s$|time|latency|speed|throughput")
 
@@ -99,10 +100,21 @@ def first_difference(old: Iterable[bytes], new: Iterable[bytes]) -> int:
     offset = 0
     for one, other in _aligned(iter(old), iter(new)):
         if one != other:
-            common = (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-            return offset + next(common, min(len(one), len(other)))
+            return offset + _common(one, other)
         offset += len(one)
     return offset
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many bytes two have in common from the beginning on: halves are compared, which is faster than each byte."""
+    least, most = 0, min(len(one), len(other))
+    while least < most:
+        middle = (least + most + 1) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
 
 
 def _aligned(old: Iterator[bytes], new: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
@@ -231,9 +243,9 @@ def _without_run(data: bytes, side: Side) -> bytes:
 
 def _without_host(data: bytes, side: Side) -> bytes:
     host = side.host.encode("utf-8", "surrogateescape")
-    return (
-        re.sub(rb"(?<![\w-])" + re.escape(host) + rb"(?![\w-])", b"<host>", data) if len(host) > 1 else data
-    )
+    if len(host) < 2 or host not in data:
+        return data
+    return re.sub(rb"(?<![\w-])" + re.escape(host) + rb"(?![\w-])", b"<host>", data)
 
 
 def _without_times(data: bytes, side: Side) -> bytes:

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pkgrun.datasets.sources import Dataset
-from pkgrun.errors import Bug, EnvironmentFailed, NotFound, UsageError
+from pkgrun.errors import Bug, EnvironmentFailed, UsageError
 from pkgrun.observe import Notice, Observer
 from pkgrun.packages import contract
-from pkgrun.records import Actor, Data, Environment, Facts, Intent, RunRecord, TrainingRequest, VersionRecord
-from pkgrun.runs import asked, confining, inherited, launch, lookup, recover
+from pkgrun.records import Actor, Data, Facts, Intent, RunRecord, TrainingRequest, VersionRecord
+from pkgrun.runs import asked, confining, inherited, launch, originals
 from pkgrun.runs.handle import Run
 from pkgrun.runs.here import sign_of_life
 from pkgrun.runs.order import Order
-from pkgrun.runs.plan import plan
-from pkgrun.runs.same_data import Search, find
+from pkgrun.runs.plan import Plan, plan
+from pkgrun.runs.same_data import Search, check_not_erased, find
 from pkgrun.store import numbers, operations
 from pkgrun.store.root import Store
 from pkgrun.worker import accelerators, interpreters
@@ -50,20 +49,20 @@ def begin(store: Store, wish: Wish, *, by: Actor, cache: str, cache_limit: int, 
         NotFound: there is no such run, or what it needs is not there any more.
         Mismatch: its data is not what it was.
         Erased: some of it was erased.
+        EnvironmentFailed: there is no Python of the series that it had.
     """
-    original = _original(store, wish.name)
+    original = originals.original(store, wish.name)
     request, facts = original.request, original.facts
-    if request is None or facts is None or original.package is None:
+    if request is None or facts is None:
         raise Bug(f"the run {original.run} came to its end without facts")
-    base = _base(store, original, request)
+    base = originals.base(store, original, request)
     _check(original, request, wish)
-    environment = inherited.of_run(original)
-    python = _python(store, original, environment, cache)
+    python = _python(store, original, cache, observer)
     search = Search(store, original.run, cache, cache_limit, observer)
+    check_not_erased(replace(search, what="what was started from"), base.tree)
     data = _dataset(search, facts.data, wish.data)
     search = replace(search, what="the evaluation set", option="--evaluation-data")
     evaluation = _dataset(search, facts.evaluation_data, wish.evaluation_data)
-    run = operations.new_run_id()
     request = request.model_copy(
         update={
             "data": data.label if data else None,
@@ -79,27 +78,12 @@ def begin(store: Store, wish: Wish, *, by: Actor, cache: str, cache_limit: int, 
         }
     )
     order = Order(
-        intent=Intent(
-            run=run,
-            kind="reproduction",
-            package=base.package,
-            created=datetime.now(UTC),
-            by=by,
-            head=numbers.head(store.backend, base.package, base.version.major),
-            alive=sign_of_life(run, "scheduled", "start"),
-            training=request,
-        ),
+        intent=_intent(store, base, request, by),
         request=request,
         base=base,
         dataset=data,
         evaluation=evaluation,
-        plan=plan(
-            original.kind,
-            base,
-            _keeping(original.kind, request) | request.parameters,
-            evaluation_set=evaluation is not None,
-            baseline=request.baseline,
-        ),
+        plan=_plan(original, request, base, evaluation_set=evaluation is not None),
         cache=cache,
         cache_limit=cache_limit,
         secrets=dict(wish.secrets),
@@ -111,75 +95,29 @@ def begin(store: Store, wish: Wish, *, by: Actor, cache: str, cache_limit: int, 
     observer(Notice(f"doing the {original.kind} {original.run[:13]} again{made}"))
     started = launch.started(store, order, observer)
     if started is None:
-        raise Bug(f"the id {run} is taken")
+        raise Bug(f"the id {order.intent.run} is taken")
     return started
 
 
-def _original(store: Store, name: str) -> RunRecord:
-    """The run that is meant, which came to its end and whose outcome is there.
-
-    Raises:
-        NotFound, InvalidName, UsageError: there is none, or none such.
-    """
-    is_run = re.fullmatch(r"[0-9a-f][0-9a-f-]{3,35}", name) and not numbers.majors(store.backend, name)
-    if is_run:
-        record = recover.settle(store, lookup.run(store, name))
-    else:
-        record = _maker(store, lookup.version(store, name, removed=True))
-    what = f"the run {record.run[:13]}"
-    if record.kind == "reproduction":
-        first = record.request.reproduces if record.request else None
-        raise UsageError(
-            f"{what} is a reproduction itself", hint=f"`pkgrun reproduce {first}` does the first one again"
-        )
-    if record.kind not in contract.PIPELINES:
-        raise UsageError(
-            f"{what} ran no pipeline, so there is nothing to do again: it is of the kind {record.kind}"
-        )
-    if not record.final:
-        raise UsageError(f"{what} has not ended yet", hint="wait for its end, then reproduce it")
-    if record.status != "successful":
-        raise UsageError(
-            f"{what} {record.status}, so there is no result to compare with",
-            hint="reproduce one that succeeded",
-        )
-    if record.package is not None and record.version is not None:
-        _there(
-            store, what, "made", record.package, numbers.read(store.backend, record.package, record.version)
-        )
-    return record
+def _intent(store: Store, base: VersionRecord, request: TrainingRequest, by: Actor) -> Intent:
+    run = operations.new_run_id()
+    return Intent(
+        run=run,
+        kind="reproduction",
+        package=base.package,
+        created=datetime.now(UTC),
+        by=by,
+        head=numbers.head(store.backend, base.package, base.version.major),
+        alive=sign_of_life(run, "scheduled", "start"),
+        training=request,
+    )
 
 
-def _maker(store: Store, version: VersionRecord) -> RunRecord:
-    name = f"{version.package}@{version.version}"
-    if version.kind == "import":
-        raise UsageError(
-            f"{name} was imported: no run made it, so there is none to do again",
-            hint=f"`pkgrun package show {version.package}` shows which versions a run made",
-        )
-    try:
-        return recover.settle(store, version.run)
-    except NotFound as error:
-        raise NotFound(
-            f"the run {version.run}, which made {name}, is not in this store",
-            hint="reproduce it in the store that it was made in, or copy that: `pkgrun store copy`",
-        ) from error
-
-
-def _there(store: Store, what: str, did: str, package: str, version: VersionRecord) -> VersionRecord:
-    try:
-        return lookup.there(store, version)
-    except NotFound as error:
-        raise NotFound(
-            f"{what} cannot be done again: it {did} {error.message}",
-            hint="of a version that was removed nothing is left to compare with, and nothing to start from",
-        ) from error
-
-
-def _base(store: Store, original: RunRecord, request: TrainingRequest) -> VersionRecord:
-    package = original.package or ""
-    record = numbers.read(store.backend, package, request.base)
-    return _there(store, f"the run {original.run[:13]}", "started from", package, record)
+def _plan(
+    original: RunRecord, request: TrainingRequest, base: VersionRecord, *, evaluation_set: bool
+) -> Plan:
+    variables = _keeping(original.kind, request) | request.parameters
+    return plan(original.kind, base, variables, evaluation_set=evaluation_set, baseline=request.baseline)
 
 
 def _check(original: RunRecord, request: TrainingRequest, wish: Wish) -> None:
@@ -223,23 +161,38 @@ def _check_gpu(request: TrainingRequest, facts: Facts | None) -> None:
         ) from error
 
 
-def _python(store: Store, original: RunRecord, environment: Environment, cache: str) -> str | None:
+def _python(store: Store, original: RunRecord, cache: str, observer: Observer) -> str | None:
     """The Python to ask for: the very one that the run had, else one of its series; of the Python at hand nothing.
 
     Raises:
-        EnvironmentFailed: the Python at hand is of another series.
+        EnvironmentFailed: there is none such.
     """
+    environment = inherited.of_run(original)
     inherited.text(store, environment)  # the lock is there
     series = ".".join(environment.python.split(".")[:2])
-    if environment.mode == "isolated":
-        return interpreters.nearest(environment.python, cache=Path(cache), variables=os.environ)
-    if ".".join(platform.python_version_tuple()[:2]) != series:
-        raise EnvironmentFailed(
-            f"the run {original.run[:13]} ran in the Python at hand, which was {environment.python}; "
-            f"the one at hand now is {platform.python_version()}",
-            hint=f"run pkgrun with Python {series}",
+    if environment.mode == "current":
+        if ".".join(platform.python_version_tuple()[:2]) != series:
+            raise EnvironmentFailed(
+                f"the run {original.run[:13]} ran in the Python at hand, which was {environment.python}; "
+                f"the one at hand now is {platform.python_version()}",
+                hint=f"run pkgrun with Python {series}",
+            )
+        return None
+    asked = interpreters.nearest(environment.python, cache=Path(cache), variables=os.environ)
+    try:
+        interpreters.find(
+            asked,
+            cache=Path(cache),
+            variables=os.environ,
+            stop=lambda: False,
+            announce=lambda said: observer(Notice(said)),
         )
-    return None
+    except EnvironmentFailed as error:
+        raise EnvironmentFailed(
+            f"the run {original.run[:13]} had Python {environment.python}, and {error.message}",
+            hint=f"install a Python {series}, then reproduce it",
+        ) from error
+    return asked
 
 
 def _dataset(search: Search, data: Data | None, given: str | None) -> Dataset | None:

@@ -14,7 +14,7 @@ from pkgrun.datasets.arrival import here
 from pkgrun.datasets.cache import Copies
 from pkgrun.datasets.sources import Dataset, Source, Stored
 from pkgrun.datasets.stat_cache import for_dataset
-from pkgrun.errors import Damaged, Mismatch, NotFound, PermissionDenied, PkgrunError, UsageError
+from pkgrun.errors import Damaged, Erased, Mismatch, NotFound, PermissionDenied, PkgrunError, UsageError
 from pkgrun.observe import Notice, Observer, Progress
 from pkgrun.records import Blob, Data, Tree
 from pkgrun.runs import lookup
@@ -58,7 +58,7 @@ def find(search: Search, data: Data, given: str | None) -> Dataset:
         Mismatch: what is there has another digest; the files are named, if the store has the list of them.
         NotFound: it is nowhere.
     """
-    _check_not_erased(search, data.tree)
+    check_not_erased(search, data.tree)
     if given is not None:
         dataset = _named(search, given)
         return _same(search, data.tree, dataset, dataset.label)
@@ -87,8 +87,10 @@ def _named(search: Search, text: str) -> Dataset:
     return dataset
 
 
-def _check_not_erased(search: Search, tree: Tree) -> None:
-    """Raises:
+def check_not_erased(search: Search, tree: Tree) -> None:
+    """That nothing of a tree was.
+
+    Raises:
     Erased: a file of it was, as far as the store knows which files it had.
     """
     backend = search.store.backend
@@ -98,9 +100,8 @@ def _check_not_erased(search: Search, tree: Tree) -> None:
     for path, digest in _files(search.store, tree.digest):
         if bytes.fromhex(digest[7:]) in gone:
             found = erased.error(backend, bytes.fromhex(digest[7:]))
-            if found is not None:
-                found.message = f"{search.whose} cannot be had again, {shown(path)} in it: {found.message}"
-                raise found
+            said = found.message if found else "it was erased"
+            raise Erased(f"{search.whose} had {shown(path)}: {said}", hint=found.hint if found else None)
 
 
 def _files(store: Store, digest: str) -> Iterator[tuple[str, str]]:
@@ -122,6 +123,7 @@ def _files(store: Store, digest: str) -> Iterator[tuple[str, str]]:
 
 def _held(store: Store, digest: str) -> bool:
     """Whether all of a tree is in the store, each file of it: directories alone are only its list."""
+    store.objects.look_again()
     try:
         files = [entry for _, entry in trees.walk(store.objects, digest) if entry.kind == "file"]
     except PkgrunError:

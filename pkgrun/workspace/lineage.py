@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pkgrun.lineage.erasing import Erasure, ErasurePlan
     from pkgrun.lineage.graph import Graph
     from pkgrun.lineage.history import History
+    from pkgrun.lineage.overlap import Overlap
+    from pkgrun.lineage.uses import Uses
     from pkgrun.runs.handle import Run
 
 
@@ -47,13 +49,13 @@ class Lineage:
         Raises:
             UsageError, InvalidName: that is no name, or a number is negative.
             NotFound: there is no such version or run.
-            Damaged: its own record is not what it should be.
+            Damaged: its own record is not what it should be; or, but for `up`, any that has to be looked at.
             PermissionDenied, Temporary: the store cannot be read.
         """
-        from pkgrun.lineage.index import opened
+        from pkgrun.lineage.direct import related
         from pkgrun.lineage.tracing import trace
 
-        with opened(self._store) as relations:
+        with related(self._store, up=direction == "up") as relations:
             return trace(self._store, relations, name, direction=direction, depth=depth, limit=limit)
 
     @checked
@@ -76,6 +78,52 @@ class Lineage:
 
         with opened(self._store) as index:
             return history(self._store, index, name, limit=limit)
+
+    @checked
+    def used_by(
+        self, content: str | os.PathLike[str], *, verify: bool = False, observer: Observer = silent
+    ) -> Uses:
+        """Every version that was trained or evaluated on a content, under whatever name, and all that inherits it.
+
+        Args:
+            content: a file or folder, a URL, `name[@n][/path]` of a registered dataset, or `sha256:…`.
+            verify: believe no index, but read and verify every record and every directory.
+            observer: told how far the reading of a folder is, from several threads.
+
+        Raises:
+            UsageError: that is no digest, or means nothing.
+            NotFound, DataInvalid: nothing is there, or something else.
+            Damaged: a record or a directory of the store is not what it should be; it is named.
+            PermissionDenied, Temporary: the store or the data cannot be read.
+        """
+        from pkgrun.lineage import contents, uses
+
+        found = contents.find(
+            self._store, os.fspath(content), machine=contents.this_machine(), observer=observer
+        )
+        return uses.used_by(self._store, found, verify=verify, observer=observer)
+
+    @checked
+    def overlap(self, train: str, test: str | os.PathLike[str], *, observer: Observer = silent) -> Overlap:
+        """Which files of test data a version, or one that it comes from, was made with.
+
+        Args:
+            train: `name[@major[.minor]]`.
+            test: as `used_by` takes it.
+            observer: told how far the reading of a folder is, from several threads.
+
+        Raises:
+            UsageError, InvalidName: one of them means nothing.
+            NotFound, DataInvalid: there is no such version, or no such data.
+            Damaged: a record or a directory of the store is not what it should be; it is named.
+            PermissionDenied, Temporary: the store or the data cannot be read.
+        """
+        from pkgrun.lineage import contents
+        from pkgrun.lineage.overlap import overlap
+
+        return overlap(
+            self._store, train, os.fspath(test), machine=contents.this_machine(), observer=observer
+        )
 
     @checked
     def reproduce(
@@ -109,7 +157,7 @@ class Lineage:
             NotFound: there is no such run, or its data, its version or the one that it started from is not there any more.
             Mismatch: the data is there and is not what it was; the files are named where they are known.
             Erased: some of it was erased.
-            EnvironmentFailed: it ran in the Python at hand, and that is of another series now.
+            EnvironmentFailed: there is no Python of the series that it had.
         """
         from pkgrun import __version__
         from pkgrun.runs import reproducing

@@ -15,7 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from . import __doc__ as purpose
-from . import growth, manyfiles, memory, mounts, objectstore, peers, snapshots, startup, storage, train
+from . import (
+    growth,
+    lineage,
+    manyfiles,
+    memory,
+    mounts,
+    objectstore,
+    peers,
+    snapshots,
+    startup,
+    storage,
+    train,
+)
 from .datasets import usual_folder
 from .ground import Ground, check, installed
 from .report import Report
@@ -33,11 +45,12 @@ BENCHMARKS: Mapping[str, Callable[[Ground], Report]] = {
     "s3": objectstore.s3,
     "large": snapshots.large,
     "files": manyfiles.files,
+    "lineage": lineage.lineage,
 }
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "data": ("snapshot", "restore", "mount"),
 }
-ON_DEMAND = ("s3", "large", "files")  # too long, or too large, to be had without asking
+ON_DEMAND = ("s3", "large", "files", "lineage")  # too long, or too large, to be had without asking
 
 
 def main() -> int:

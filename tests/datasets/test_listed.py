@@ -12,7 +12,7 @@ from pkgrun.records import Tree
 from pkgrun.store import trees
 from pkgrun.store.intake import ingest
 from pkgrun.store.listed import Listed
-from pkgrun.store.objects import Objects
+from pkgrun.store.objects import SMALL, Objects, digest_of
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.sinks import Hashing
 from pkgrun.worker.secrets import Masker
@@ -154,3 +154,16 @@ def test_a_store_that_cannot_take_it_is_told_of_in_the_end(bench: Bench) -> None
     taken, _ = bench.take(sink)
     assert taken.tree == ingest(str(bench.source), Hashing()).tree
     assert sink.settle() == "the store is away"
+
+
+def test_directories_of_any_size_and_number_go_into_packs(bench: Bench) -> None:
+    """More than one pack holds, and larger than what else would be an object of its own."""
+    store = bench.store()
+    sink = Listed(store.objects)
+    made = [sink.node(bytes([number]) * (SMALL + 1)).digest for number in range(40)]
+    assert sink.settle() is None
+    store.objects.flush()
+    again = bench.store()
+    assert [digest_of(again.objects.read(digest)) for digest in made] == made
+    assert len(contents(again)) > 1
+    assert list(again.backend.list("objects")) == []

@@ -17,11 +17,14 @@ import pytest
 
 from pkgrun.datasets import snapshot, sources
 from pkgrun.datasets.stat_cache import MARGIN, StatCache
+from pkgrun.errors import Erased
 from pkgrun.records import Blob
+from pkgrun.store import erased
 from pkgrun.store.checkout import checkout
 from pkgrun.store.files import Look, Taken
 from pkgrun.store.intake import Ingested, ingest
-from pkgrun.store.objects import SMALL
+from pkgrun.store.listed import Listed
+from pkgrun.store.objects import SMALL, digest_of
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.sinks import Hashing, Sink
 from tests import folders
@@ -346,3 +349,17 @@ def test_reading_nothing_means_reading_nothing(bench: Bench) -> None:
     before = read()
     bench.take()
     assert read() - before < 8 << 20
+
+
+@pytest.mark.parametrize("sink", ["store", "hash", "listed"])
+def test_what_was_erased_is_refused_though_nothing_has_to_be_read(bench: Bench, sink: str) -> None:
+    store = bench.store()
+    raw = bytes.fromhex(digest_of(b"y")[7:])
+    store.backend.create(erased.key(raw), b"{}")
+    sinks: dict[str, Callable[[], Sink]] = {
+        "store": lambda: store.objects,
+        "hash": lambda: Hashing(store.objects.erased),
+        "listed": lambda: Listed(store.objects),
+    }
+    with pytest.raises(Erased, match="deep/er/y holds"):
+        bench.take(sinks[sink]())

@@ -11,13 +11,14 @@ import pytest
 
 import pkgrun
 from pkgrun import RunRecord
+from pkgrun.errors import Damaged
 from pkgrun.records import Data
 from pkgrun.store import trees
 from pkgrun.store.fsck.findings import Finding
 from pkgrun.store.objects import digest_of
 from pkgrun.store.root import Store, open_store
 from pkgrun.workspace.stores import copy_store, fsck, gc, repair
-from tests.store.blobs import blobs, contents, lacking, lose
+from tests.store.blobs import blobs, contents, file_of, lacking, lose
 
 from .lab import Lab
 from .scripted import SCRIPTED, SPLIT, dataset, evaluated, full
@@ -247,6 +248,25 @@ def test_what_lies_below_it_comes_back_with_it(lab: Lab) -> None:
         lose(store, digest)
         store = store_of(lab)
     assert repair(lab.store, source=lab.folder / "copy", execute=True).sound
+    assert listed(store_of(lab), record) == of(data)
+
+
+def test_one_that_is_altered_stops_collections_until_it_is_repaired(lab: Lab) -> None:
+    """It may come back, and with it what it leads to."""
+    data = dataset(lab, files=FILES)
+    record = train(lab, data)
+    copy_store(lab.store, lab.folder / "copy")
+    root = given(record).tree.digest
+    path, data_of = file_of(store_of(lab), root), store_of(lab).objects.read(root)
+    path.write_bytes(path.read_bytes().replace(data_of, data_of.replace(b"rows", b"cows")))
+
+    [found] = lost(lab)
+    assert found.kind == "pack-damaged"
+    assert f"run {record.run}" in [need.label for need in found.needed_by]
+    with pytest.raises(Damaged, match=f"nothing was deleted.*run {record.run}"):
+        gc(lab.store, grace=0)
+    assert repair(lab.store, source=lab.folder / "copy", execute=True).sound
+    gc(lab.store, grace=0)
     assert listed(store_of(lab), record) == of(data)
 
 

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import pkgrun
 from pkgrun import Reproduction, Workspace
-from pkgrun.errors import EnvironmentFailed, Killed, Mismatch, NotFound, UsageError, UserCodeFailed
+from pkgrun.errors import (
+    EnvironmentFailed,
+    Erased,
+    Killed,
+    Mismatch,
+    NotFound,
+    UsageError,
+    UserCodeFailed,
+)
+from pkgrun.worker.accelerators import look
 from pkgrun.workspace.stores import copy_store, fsck, gc
+from tests.datasets.remote.web_server import File, web_server
+from tests.servers import Server
 
-from .lab import Lab, minors, until
+from .lab import EXAMPLES, Lab, minors, until
 from .scripted import dataset
 from .test_install import wheel_of
 
@@ -38,7 +53,7 @@ class Main:
     def world(self, when):
         place = os.path.join(os.environ.get("world", ""), when + ".py")
         if os.path.exists(place):
-            exec(open(place).read())
+            exec(open(place).read(), {"os": os})
 """
 """A package that also does what lies in a folder of the world outside, where nothing holds that."""
 
@@ -46,11 +61,6 @@ class Main:
 @pytest.fixture
 def package(lab: Lab) -> Path:
     return lab.package("p", CODE)
-
-
-@pytest.fixture
-def data(lab: Lab) -> Path:
-    return dataset(lab, files={"a.csv": "1,2\n", "sub/b.csv": "3\n", "c.csv": "4\n"} | {"sub/": ""})
 
 
 @pytest.fixture
@@ -159,6 +169,14 @@ def test_the_same_lock_is_installed_whatever_there_is_now(
         workspace.reproduce("p@1.1").wait(60)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "data"), [("diagnosis", "diagnosis"), ("routing", "routing/batch1")])
+def test_the_examples_with_scikit_learn_come_out_the_same(lab: Lab, name: str, data: str) -> None:
+    lab.pkgrun("train", EXAMPLES / name, "--data", EXAMPLES / "data" / data)
+
+    assert lab.document("reproduce", f"{name}@1.1")["verdict"] == "identical"
+
+
 # ---------------------------------------------------------------- where the data is
 
 
@@ -224,6 +242,33 @@ def test_data_that_changed_is_told_before_anything_runs(
     assert len(list(workspace.runs())) == 1, "nothing was begun"
     with pytest.raises(Mismatch):
         workspace.reproduce("p@1.1", data=lab.package("other"))
+
+
+def test_what_was_erased_is_refused_by_its_receipt(
+    lab: Lab, workspace: Workspace, package: Path, flat: Path
+) -> None:
+    workspace.train(package, data=flat, save_training_data=True).wait(60)
+    workspace.train("p@1.0", data=flat).wait(60)
+    workspace.erase(flat / "b.csv", reason="a person asked for it")
+    for name in ("p@1.1", "p@1.2"):
+        with pytest.raises(Erased, match=r"had b\.csv.*a person asked for it") as caught:
+            workspace.reproduce(name, data=flat)
+        assert "erased/" in (caught.value.hint or "")
+
+    assert {row.kind for row in workspace.runs()} == {"training"}, "nothing was begun"
+
+
+def test_data_at_an_address_is_fetched_and_looked_at(workspace: Workspace, package: Path) -> None:
+    with web_server() as web:
+        web.files["/a.csv"] = File(b"1,2\n")
+        workspace.train(package, data=f"{web.url}/a.csv").wait(60)
+        assert reproduced(workspace, "p@1.1").verdict == "identical"
+        web.files["/a.csv"] = File(b"other\n", etag='"2"')
+        with pytest.raises(Mismatch, match=r"a\.csv was changed"):
+            workspace.reproduce("p@1.1")
+        del web.files["/a.csv"]
+        with pytest.raises(NotFound):
+            workspace.reproduce("p@1.1")
 
 
 def test_a_run_without_data_takes_none(workspace: Workspace, package: Path, flat: Path) -> None:
@@ -297,6 +342,38 @@ def test_files_that_differ_are_named_with_what_is_known(
     told = [(cause.path, cause.known) for cause in found.causes if cause.path]
     assert told == [("m.gz", True), ("model.txt", False)]
     assert "gzip header" in found.causes[0].message
+
+
+def test_an_empty_folder_is_a_difference_too(workspace: Workspace, package: Path, world: Path) -> None:
+    workspace.train(package, env={"world": str(world)}).wait(60)
+    (world / "save.py").write_text("os.makedirs('empty/inner')")
+    found = reproduced(workspace, "p@1.1")
+
+    assert (found.verdict, found.files.added.names) == ("differs", ("empty/", "empty/inner/"))
+
+
+def many(world: Path, word: str) -> str:
+    """Has 1,100 files written that are named like this run, and 1,100 that only hold its name."""
+    names = f"[letter * 200 + str(n) for letter in ('{word[0]}', 'y') for n in range(1100)]"
+    lines = (
+        f"for name in {names}:",
+        f"    for above in ('.', 'artifacts'): open(f'{{above}}/{{name}}', 'w').write('{word}')",
+    )
+    (world / "save.py").write_text("\n".join(lines))
+    return str(world)
+
+
+def test_a_very_large_number_of_files_fits_the_record(
+    lab: Lab, workspace: Workspace, package: Path, world: Path
+) -> None:
+    workspace.train(package, env={"world": many(world, "then")}).wait(60)
+    many(world, "now")
+    record = workspace.reproduce("p@1.1").wait(60).record
+    found = record.reproduced
+    assert found is not None
+
+    assert (found.files.changed.count, found.files.added.count, found.files.removed.count) == (1100,) * 3
+    assert (lab.store / "runs" / record.run / "outcome.json").stat().st_size < 1 << 19
 
 
 def test_a_score_that_differs_is_told_with_both(lab: Lab, workspace: Workspace) -> None:
@@ -420,6 +497,43 @@ def test_one_that_is_stopped_gives_no_verdict(
     assert run.record().reproduced is None
 
 
+def rewritten(lab: Lab, run: str, change: Callable[[Any], object]) -> None:
+    """Another past: what is told of a run for reading is changed."""
+    file = lab.store / "runs" / run / "run.json"
+    record = json.loads(file.read_bytes())
+    change(record)
+    file.write_text(json.dumps(record))
+
+
+def test_a_python_of_another_patch_is_told_and_proves_nothing(
+    lab: Lab, workspace: Workspace, package: Path
+) -> None:
+    run = workspace.train(package).wait(60).run_id
+    series = ".".join(platform.python_version_tuple()[:2])
+    rewritten(lab, run, lambda record: record["facts"]["environment"].update(python=f"{series}.99"))
+    found = reproduced(workspace, "p@1.1")
+
+    assert found.verdict == "unproven"
+    assert any(f"then {series}.99" in doubt for doubt in found.doubts)
+
+
+def test_without_a_python_of_its_series_it_is_refused(lab: Lab, workspace: Workspace, package: Path) -> None:
+    run = workspace.train(package).wait(60).run_id
+    rewritten(lab, run, lambda record: record["facts"]["environment"].update(python="3.99.1"))
+    said = lab.pkgrun("reproduce", "p@1.1", code=4, UV_PYTHON_DOWNLOADS="never")
+
+    assert "hint: install a Python 3.99, then reproduce it" in said.err
+    assert len(list(workspace.runs())) == 1
+
+
+@pytest.mark.skipif(bool(look(os.environ).shown), reason="there is a GPU")
+def test_without_the_gpu_it_is_refused(lab: Lab, workspace: Workspace, package: Path) -> None:
+    run = workspace.train(package).wait(60).run_id
+    rewritten(lab, run, lambda record: record["request"].update(gpu=True))
+
+    assert "hint: reproduce it on a machine that has one" in lab.pkgrun("reproduce", "p@1.1", code=2).err
+
+
 # ---------------------------------------------------------------- what is kept
 
 
@@ -480,3 +594,24 @@ def test_without_the_version_that_it_started_from_it_cannot_be_done(
     workspace.remove("p@1.0", force=True)
 
     assert "started from p@1.0 was removed" in lab.pkgrun("reproduce", "p@1.1", code=6).err
+
+
+def test_it_is_the_same_on_s3(
+    lab: Lab, flat: Path, world: Path, ministack: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ministack.env.items():
+        monkeypatch.setenv(name, value)
+    workspace = pkgrun.open(f"{ministack.url}/reproduced")
+    workspace.train(
+        lab.package("p", CODE), data=flat, env={"world": str(world)}, save_training_data=True
+    ).wait(60)
+    shutil.rmtree(flat)
+    assert reproduced(workspace, "p@1.1").verdict == "identical"
+    (world / "save.py").write_text(
+        "open('model.txt', 'a').write('!'); open('large', 'wb').write(bytes(2 << 20))"
+    )
+    run = workspace.reproduce("p@1.1").wait(60)
+
+    assert run.reproduction is not None
+    assert run.reproduction.differs == ("model.txt", "large")
+    assert workspace.run(run.run_id).export_reproduction(lab.folder / "out") == 5

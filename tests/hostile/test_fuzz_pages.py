@@ -47,9 +47,22 @@ def pages(store: Path, record: str) -> list[list[str]]:
             ["run", "list", "--all"],
             ["run", "logs", name],
             ["run", "results", name],
+            ["lineage", name],
         ],
-        "packages": [["package", "show", name], ["package", "list"], ["package", "files", name]],
-        "datasets": [["dataset", "show", name], ["dataset", "list"], ["dataset", "files", name]],
+        "packages": [
+            ["package", "show", name],
+            ["package", "list"],
+            ["package", "files", name],
+            ["lineage", name, "--both"],
+            ["lineage", name, "--format", "svg"],
+            ["history", name],
+        ],
+        "datasets": [
+            ["dataset", "show", name],
+            ["dataset", "list"],
+            ["dataset", "files", name],
+            ["history", f"dataset:{name}"],
+        ],
         "gc": [["store", "gc"]],
     }.get(kind, [["package", "list"]])
     return [*found, ["store", "fsck"]]

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 import pkgrun
 from pkgrun.errors import NotFound
 from pkgrun.lineage.audit import audit
@@ -17,6 +19,9 @@ from pkgrun.store.fsck.findings import Finding
 from pkgrun.store.root import open_store
 from tests.e2e.copies import LEARNS, train
 from tests.e2e.lab import Lab
+
+RECORD = "packages/p/00000001/{:08}.json"
+"""The key of a minor's record."""
 
 EVALUATES = (
     LEARNS
@@ -102,3 +107,16 @@ def naming(found: Audit, key: str) -> list[Finding]:
     """The findings that name a file."""
     bad = (one for one in found.findings if one.severity in ("hole", "damage"))
     return [one for one in bad if key in one.key or key in one.message]
+
+
+def kinds(found: Audit, key: str) -> set[str]:
+    return {one.kind for one in naming(found, key)}
+
+
+def run_of(store: Path, number: int) -> str:
+    """The run that made a minor."""
+    return str(orjson.loads((store / RECORD.format(number)).read_bytes())["run"])
+
+
+def open_backend(store: Path) -> Backend:
+    return open_store(str(store), create=False, cache=None).backend

@@ -28,7 +28,7 @@ _BEGAN = datetime(2026, 3, 1, tzinfo=UTC)
 
 def digest(text: str) -> str:
     """A digest that is text's own."""
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def run_id(number: int) -> str:

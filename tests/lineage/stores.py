@@ -37,6 +37,7 @@ class Nodes(Hashing):
     """Keeps directories as plain blobs, and no files."""
 
     def __init__(self, objects: Objects) -> None:
+        super().__init__()
         self._objects = objects
 
     def node(self, data: bytes) -> Blob:

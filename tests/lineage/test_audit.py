@@ -13,14 +13,20 @@ import orjson
 import pytest
 
 from pkgrun.errors import NotFound, PkgrunError, UsageError
-from pkgrun.lineage.audited import Audit
-from pkgrun.store.backend import Backend
-from pkgrun.store.root import open_store
+from pkgrun.workspace.stores import fsck
 from tests.e2e.fsck.damages import change, flip, keys
 from tests.e2e.lab import Lab
-from tests.lineage.audited import Walking, audited, generations, naming, others
-
-RECORD = "packages/p/00000001/{:08}.json"
+from tests.lineage.audited import (
+    RECORD,
+    Walking,
+    audited,
+    generations,
+    kinds,
+    naming,
+    open_backend,
+    others,
+    run_of,
+)
 
 
 class Kept(NamedTuple):
@@ -51,11 +57,6 @@ def _kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
 def _store(kept: Kept, tmp_path: Path) -> Path:
     """The same store, to be damaged."""
     return Path(shutil.copytree(kept.store, tmp_path / "store"))
-
-
-def run_of(store: Path, number: int) -> str:
-    """The run that made a minor."""
-    return str(orjson.loads((store / RECORD.format(number)).read_bytes())["run"])
 
 
 def test_a_version_with_all_that_it_came_from_is_verified(kept: Kept) -> None:
@@ -184,16 +185,19 @@ def test_a_swapped_parent_is_found_however_far_the_swap_goes(kept: Kept, store: 
         *(store / "runs" / run / name for name in ("outcome.json", "run.json", "intent.json")),
     )
     change(record, parent="1.1")
-    assert _kinds(audited(store), RECORD.format(3)) == {"record-altered"}
+    assert kinds(audited(store), RECORD.format(3)) == {"record-altered"}
     entry = orjson.loads(outcome.read_bytes())["entry"]
     change(outcome, entry=entry | {"parent": "1.1"})
-    assert _kinds(audited(store), f"runs/{run}/intent.json") >= {"record-altered"}
+    assert kinds(audited(store), f"runs/{run}/intent.json") >= {"record-altered"}
     change(told, parent="1.1")
-    assert _kinds(audited(store), f"runs/{run}/intent.json") >= {"record-altered"}
+    assert "record-altered" in {
+        one.kind for one in fsck(store).findings
+    }  # which looks at all of it, likewise
+    assert kinds(audited(store), f"runs/{run}/intent.json") >= {"record-altered"}
     asked = orjson.loads(intent.read_bytes())["training"]
     change(intent, training=asked | {"base": "1.1"})
     change(told, request=orjson.loads(told.read_bytes())["request"] | {"base": "1.1"})
-    assert _kinds(audited(store), f"runs/{run}/intent.json") >= {"record-altered"}
+    assert kinds(audited(store), f"runs/{run}/intent.json") >= {"record-altered"}
     tree = orjson.loads((store / RECORD.format(1)).read_bytes())["tree"]
     change(intent, training=asked | {"base": "1.1", "tree": tree})
     change(
@@ -206,13 +210,13 @@ def test_a_swapped_parent_is_found_however_far_the_swap_goes(kept: Kept, store: 
         audited(store).verdict == "verified"
     )  # all that was ever said of it, rewritten: nothing in the store knows better
     for kept_elsewhere in (whole.record, whole.fingerprint):
-        assert _kinds(audited(store, expect=kept_elsewhere), RECORD.format(3)) == {"record-altered"}
+        assert kinds(audited(store, expect=kept_elsewhere), RECORD.format(3)) == {"record-altered"}
 
 
 def test_a_rewritten_record_is_found_by_the_one_after_it(store: Path) -> None:
     change(store / RECORD.format(1), previous="sha256:" + "1" * 64)
     for name in ("p@1.1", "p@1.2", "p@1.3"):
-        assert _kinds(audited(store, name), RECORD.format(1)) == {"chain-broken"}
+        assert kinds(audited(store, name), RECORD.format(1)) == {"chain-broken"}
 
 
 def test_the_newest_but_one_that_is_rewritten_with_its_decision_is_found_by_the_one_after_it(
@@ -222,15 +226,15 @@ def test_the_newest_but_one_that_is_rewritten_with_its_decision_is_found_by_the_
     outcome = store / "runs" / run / "outcome.json"
     change(store / RECORD.format(2), description="another")
     change(outcome, entry=orjson.loads(outcome.read_bytes())["entry"] | {"description": "another"})
-    assert "chain-broken" in _kinds(audited(store, "p@1.2"), RECORD.format(3))
+    assert "chain-broken" in kinds(audited(store, "p@1.2"), RECORD.format(3))
 
 
 def test_a_record_in_anothers_place_is_found(store: Path) -> None:
     shutil.copy(store / RECORD.format(1), store / RECORD.format(2))
-    assert "record-misplaced" in _kinds(audited(store), RECORD.format(2))
+    assert "record-misplaced" in kinds(audited(store), RECORD.format(2))
     run, other = run_of(store, 1), run_of(store, 3)
     shutil.copy(store / "runs" / other / "outcome.json", store / "runs" / run / "outcome.json")
-    assert "record-misplaced" in _kinds(audited(store), f"runs/{run}/outcome.json")
+    assert "record-misplaced" in kinds(audited(store), f"runs/{run}/outcome.json")
 
 
 def test_a_dataset_that_is_said_to_be_what_was_given_and_is_not_is_found(store: Path) -> None:
@@ -242,7 +246,7 @@ def test_a_dataset_that_is_said_to_be_what_was_given_and_is_not_is_found(store: 
     facts["data"]["tree"] = tree
     change(outcome, facts=facts)
     change(told, facts=facts)
-    assert "record-altered" in _kinds(audited(store), f"runs/{run}/outcome.json")
+    assert "record-altered" in kinds(audited(store), f"runs/{run}/outcome.json")
 
 
 def test_data_that_was_not_attested_is_a_reservation_and_no_fault(store: Path) -> None:
@@ -257,50 +261,7 @@ def test_data_that_was_not_attested_is_a_reservation_and_no_fault(store: Path) -
     assert [(one.kind, one.about) for one in found.reservations] == [("data-unattested", "p@1.2")]
 
 
-# ---------------------------------------------------------------------- what was given up, and what was never there
-
-
-def test_a_removed_version_is_verified_but_for_its_content(lab: Lab) -> None:
-    generations(lab)
-    lab.workspace().remove("p@1.1", reason="too large", force=True)
-    lab.pkgrun("store", "gc", "--grace", "0", "--yes")
-    found = audited(lab.store)
-    assert (found.verdict, [one.kind for one in found.reservations]) == (
-        "verified-with-reservations",
-        ["content-removed"],
-    )
-    assert "too large" in found.reservations[0].message
-    grave = lab.store / "packages/p/00000001/00000001.removed.json"
-    data = grave.read_bytes()
-    change(grave, version="1.2")
-    assert _kinds(audited(lab.store), "00000001.removed.json") == {"record-misplaced"}
-    grave.write_bytes(b"{}")
-    assert _kinds(audited(lab.store), "00000001.removed.json") == {"record-malformed"}
-    grave.unlink()
-    assert "directory-missing" in {one.kind for one in audited(lab.store).findings}
-    grave.write_bytes(data)
-    assert audited(lab.store).verdict == "verified-with-reservations"
-
-
-def test_an_import_that_came_from_elsewhere_is_as_good_as_the_store_it_came_from(
-    lab: Lab, tmp_path: Path
-) -> None:
-    lab.workspace().add(lab.package("p"))
-    lab.pkgrun("train", "p@1.0", "--data", str(lab.package("p")), "--environment", "current")
-    lab.pkgrun("package", "export", "p@1.1", str(tmp_path / "out"), "--format", "aicenter")
-    zip_ = next((tmp_path / "out").glob("*.zip"))
-    (tmp_path / "there").mkdir()
-    there = Lab(tmp_path / "there", lab.cache)
-    there.pkgrun("package", "add", str(zip_), "--name", "p")
-    found = audited(there.store, "p@1.0")
-    assert [one.kind for one in found.reservations] == ["origin-unchecked"]
-    assert audited_from(there, lab).verdict == "verified"
-    change(lab.store / RECORD.format(0), description="another")
-    assert "chain-broken" in _kinds(audited_from(there, lab), RECORD.format(0))
-
-
-def audited_from(there: Lab, other: Lab) -> Audit:
-    return audited(there.store, "p@1.0", other=open_store(str(other.store), create=False, cache=None))
+# ---------------------------------------------------------------------- what was never there
 
 
 @pytest.mark.parametrize("name", ["p@1.9", "nothing@1.0", "p@7"])
@@ -322,93 +283,6 @@ def test_the_fingerprint_is_what_sha256sum_says(kept: Kept) -> None:
     summed = subprocess.run(["sha256sum"], input=lines.stdout, capture_output=True, check=True)
     assert found.fingerprint == "sha256:" + summed.stdout.decode().split()[0]
     assert audited(kept.store, "p@1.1", expect=found.fingerprint).verdict == "verified"
-
-
-def _kinds(found: Audit, key: str) -> set[str]:
-    return {one.kind for one in naming(found, key)}
-
-
-def open_backend(store: Path) -> Backend:
-    return open_store(str(store), create=False, cache=None).backend
-
-
-# ---------------------------------------------------------------------- what was erased
-
-
-def test_what_was_erased_is_a_reservation_and_a_receipt_that_somebody_made_up_is_named(lab: Lab) -> None:
-    generations(lab)
-    (lab.folder / "rows.csv").write_text("a,b\n")
-    lab.pkgrun("erase", "./rows.csv", "--reason", "asked for", "--yes")
-    found = audited(lab.store)
-    assert found.verdict == "verified-with-reservations", found.findings
-    (one,) = found.reservations
-    assert (one.kind, one.about) == ("content-erased", "rows@1")
-    assert "asked for" in one.message
-    assert "not of this store" not in one.message
-    (receipt,) = (lab.store / "erased").iterdir()
-    data = receipt.read_bytes()
-    change(receipt, reason="another")
-    assert _kinds(audited(lab.store), f"erased/{receipt.name}") == {"record-altered"}
-    receipt.write_bytes(b"{}")
-    assert _kinds(audited(lab.store), f"erased/{receipt.name}") == {"record-malformed"}
-    receipt.write_bytes(data)
-    change(receipt, run="01a1ffef-8577-7ca2-b910-29b06c2649f1")
-    (one,) = audited(lab.store).reservations
-    assert f"nothing here proves erased/{receipt.name}" in one.message
-    receipt.unlink()
-    assert "object-missing" in {one.kind for one in audited(lab.store).findings}
-
-
-def test_a_receipt_of_what_is_there_is_named(lab: Lab) -> None:
-    generations(lab)
-    (lab.folder / "rows.csv").write_text("a,b\n")
-    lab.pkgrun("erase", "./rows.csv", "--reason", "asked for", "--yes")
-    (receipt,) = (lab.store / "erased").iterdir()
-    other = str(orjson.loads((lab.store / RECORD.format(0)).read_bytes())["tree"]["digest"])
-    file = next(entry for path, entry in lab.workspace().files("p@1.0") if path == "train.py")
-    assert other != file.digest
-    forged = receipt.with_name(f"{file.digest[7:]}.json")
-    shutil.copy(receipt, forged)
-    change(forged, digest=file.digest)
-    found = audited(lab.store)
-    assert [(one.kind, one.key) for one in found.findings if "erased" in one.key] == [
-        ("record-altered", f"erased/{forged.name}"),
-        ("erased-present", f"erased/{forged.name}"),
-    ]
-
-
-# ---------------------------------------------------------------------- the command
-
-
-def test_the_command_tells_the_fingerprint_and_ends_with_8_if_something_is_wrong(lab: Lab) -> None:
-    generations(lab)
-    document = lab.document("audit", "p")
-    assert (document["version"], document["verdict"], document["findings"]) == ("p@1.3", "verified", [])
-    assert [step["label"] for step in document["steps"][:4]] == ["p@1.3", "p@1.2", "p@1.1", "p@1.0"]
-    assert set(document["steps"][0]["checks"]) == {"bytes", "directories", "run", "decision", "record"}
-    told = lab.pkgrun("audit", "p@1.3", "--expect", document["fingerprint"])
-    assert "✓ p@1.3 is verified" in told.out
-    assert document["fingerprint"] in told.out
-    assert "it is as expected" in told.err
-    wrong = lab.pkgrun("audit", "p@1.2", "--expect", document["fingerprint"], code=8)
-    assert "is not what was expected" in wrong.out
-    flip(lab.store / RECORD.format(1), 30, 0x80)
-    broken = lab.pkgrun("audit", "p@1.3", code=8)
-    assert "✗ p@1.3 is broken" in broken.out
-    assert f"record-malformed: {RECORD.format(1)}" in broken.out
-    assert "what p@1.1 came from cannot be told" in broken.out
-    document = lab.document("audit", "p@1.3", code=8)
-    assert (document["fingerprint"], document["chain"]["ok"]) == (None, False)
-
-
-def test_damage_that_is_no_concern_of_it_makes_no_difference(lab: Lab) -> None:
-    """Though the index of the store, which tells what measured it, cannot be made then."""
-    generations(lab)
-    others(lab)
-    flip(lab.store / "packages/q/00000001/00000000.json", 30, 0x80)
-    document = lab.document("audit", "p@1.3")
-    assert document["verdict"] == "verified-with-reservations"
-    assert [one["kind"] for one in document["reservations"]] == ["evaluations-unknown"]
 
 
 def test_looking_changes_nothing(store: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from pkgrun.errors import Damaged
 from pkgrun.identity import Version
 from pkgrun.lineage.index import opened
+from pkgrun.lineage.news import news
 from pkgrun.lineage.relations import Held, Named
-from pkgrun.store.root import Store
+from pkgrun.lineage.tables import Tables
+from pkgrun.lineage.uses import used_by
+from pkgrun.records import VersionRecord
+from pkgrun.store.objects import digest_of
 
 from .stores import History, new_store
 
@@ -57,7 +61,42 @@ def test_a_registered_directory_is_known_wherever_it_lies(history: History) -> N
         assert index.registered("sha256:" + "0" * 64) == []
 
 
-def _named(record: object) -> Named:
-    package, version = record.package, record.version  # type: ignore[attr-defined]
-    assert isinstance(version, Version)
-    return Named(package, version)
+def test_a_tombstone_whose_version_was_lost_stops_nobody(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    history.remove(base)
+    root = Path(history.store.backend.url)
+    (root / "packages/churn/00000001/00000000.json").rename(root.parent / "lost")
+    with opened(history.store) as index:
+        assert index.children(_named(base)) == []
+
+
+def test_a_run_that_goes_on_is_looked_at_again(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    run = history.begin(base)
+    with opened(history.store) as index:
+        assert index.runs_from(_named(base)) == [run]
+    history.end(run, history.facts(history.keep({"rows": "x"}, "listed")))
+    assert [use.run for use in used_by(history.store, digest_of(b"x")).uses] == [run]
+
+
+def test_nothing_is_read_again_where_nothing_is_new(history: History) -> None:
+    """Whoever made a folder look older than it is would have to set the kernel's clock, so that is done by waiting here."""
+    history.import_("churn", {"main.py": "m"})
+    backend = history.store.backend
+    with opened(history.store):
+        pass
+    time.sleep(2.1)
+    for _ in range(2):
+        tables = Tables(str(next(Path(history.store.cache or "").rglob("lineage-1.sqlite"))))
+        found = news(backend, tables)
+        tables.close()
+        with opened(history.store):
+            pass
+    assert found.none
+    history.import_("other", {"main.py": "n"})
+    with opened(history.store) as index:
+        assert index.by_record(digest_of(history.made[-1].to_bytes())) == [Named("other", Version(1, 0))]
+
+
+def _named(record: VersionRecord) -> Named:
+    return Named(record.package, record.version)

@@ -333,8 +333,8 @@ def test_a_pack_that_is_just_being_deleted_is_not_written_anew(store: Store, tmp
     age(store)
     sentence = condemn(store)
     sweeping._write_open(store.backend)
+    mine = Dying(store.backend, 1, after=False, method="delete")
     with pytest.raises(Dead):
-        mine = Dying(store.backend, 1, after=False, method="delete")
         sweeping.collect(mine, Objects(mine), by=NOBODY, new_id=operations.new_run_id, grace=0.0)
     assert sentences.names(store.backend) == [sentence.id]
     assert digest(most) not in blobs(store)

@@ -200,3 +200,32 @@ def test_a_blob_that_is_lacking_is_named(store: Store) -> None:
     nowhere = Blob(digest=digest_of(b"nowhere"), bytes=7)
     with pytest.raises(Damaged, match=nowhere.digest):
         transfer(store.objects, Objects(MemoryBackend()), [], [nowhere])
+
+
+@pytest.mark.parametrize("there", PLACES)
+def test_listings_go_over_without_their_files_and_vouch_for_none(there: str, tmp_path: Path) -> None:
+    """Also below one that is there, for that says nothing of what is below it."""
+    source, place = Objects(MemoryBackend()), PLACES[there](tmp_path / "there")
+    tree = taken_in(source)
+    below = dict(trees.walk(source, tree.digest))
+    half = Objects(place)
+    half.keep([(bytes.fromhex(tree.digest[7:]), source.read(tree.digest))])
+    half.flush()
+
+    target = Objects(place)
+    transfer(source, target, [], listings=[tree])
+    target.flush()
+    target = Objects(place)
+    assert dict(trees.walk(target, tree.digest)) == below
+    assert not target.holds_directory(tree.digest)
+    assert not any(target.holds(one.digest, one.bytes) for one in below.values() if one.kind == "file")
+
+    transfer(source, target, [tree])
+    target.flush()
+    assert laid_out(Objects(place), tree) == PLAIN
+
+
+def test_the_listing_of_what_is_there_with_all_below_it_is_not_even_read() -> None:
+    target = Objects(MemoryBackend())
+    tree = taken_in(target)
+    assert transfer(Objects(MemoryBackend()), target, [], listings=[tree]).files == 0

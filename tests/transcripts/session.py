@@ -186,6 +186,7 @@ class Session:
     @staticmethod
     def _machine() -> Iterator[tuple[str, str]]:
         yield f"by {getpass.getuser()} on {os.uname().nodename}", "by <user> on <host>"
+        yield f"by {getpass.getuser()}", "by <user>"
         yield f'"user": "{getpass.getuser()}"', '"user": "<user>"'
         yield f'"host": "{os.uname().nodename}"', '"host": "<host>"'
         yield f"> on {os.uname().nodename}", "> on <host>"

@@ -14,7 +14,9 @@ def json(graph: Graph) -> str:
     """The document as text."""
     # A path that is not UTF-8 has signs that JSON cannot hold.
     told = _encodable(document(graph))
-    return orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+    return orjson.dumps(
+        told, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+    ).decode()
 
 
 def _encodable(value: Any) -> Any:
@@ -32,6 +34,7 @@ def document(graph: Graph) -> dict[str, Any]:
         "about": graph.about,
         "direction": graph.direction,
         "depth": graph.depth,
+        "doubt": graph.doubt,
         "nodes": [_node(node) for node in graph.nodes],
         "edges": [_edge(edge) for edge in graph.edges],
         "left_out": [asdict(cut) for cut in graph.cuts],

@@ -202,7 +202,7 @@ def _shape(kind: str, width: float, height: float) -> str:
     return f'<rect class="shape" width="{w}" height="{h}" rx="{round:.0f}"/>'
 
 
-_REPLACED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\ufffe": "\\ufffe", "\uffff": "\\uffff"}
+_REPLACED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 
 def _escaped(text: str) -> str:

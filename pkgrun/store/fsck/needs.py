@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 
 from pkgrun.errors import Damaged
+from pkgrun.records import Tree
 from pkgrun.store import trees
 from pkgrun.store.fsck.findings import Need
 from pkgrun.store.objects import Objects
@@ -66,13 +67,15 @@ class Ways:
         except Damaged:
             return []
         found = [("", raw_of(part.digest), True) for part in node.parts]
-        for one in node.entries:
-            if one.kind == "dir" or (one.digest and self._files):
-                found.append((one.name, raw_of(one.digest), one.kind == "dir"))
-        return found
+        some = (one for one in node.entries if one.kind == "dir" or (one.kind == "file" and self._files))
+        return found + [(one.name, raw_of(one.digest), one.kind == "dir") for one in some]
 
-    def paths(self, raw: bytes) -> Iterator[tuple[str, bytes]]:
+    def to(self, tree: Tree) -> Iterator[tuple[str, bytes]]:
         """The paths in a tree that lead there, as far as they are told."""
+        raw = raw_of(tree.digest)
+        return self._paths(raw) if self._wanted and self.leads(raw) else iter(())
+
+    def _paths(self, raw: bytes) -> Iterator[tuple[str, bytes]]:
         seen: dict[bytes, int] = defaultdict(int)
         waiting: list[tuple[str, bytes, bool]] = [("", raw, True)]
         while waiting:
@@ -99,23 +102,28 @@ def whose(
     wanted = frozenset(wanted)
     if not wanted:
         return {}
-    ways, seen = Ways(objects, wanted), set()
+    ways, told = Ways(objects, wanted), set[str]()
     listing = Ways(objects, (raw for raw in wanted if raw in listings), files=False)
     found: dict[bytes, list[Need]] = defaultdict(list)
     for root in kept:
-        for blob in root.blobs:
-            if raw_of(blob.digest) in wanted:
-                found[raw_of(blob.digest)].append(Need(root.label, "(its log, or what was installed)"))
-        for tree in root.trees:
-            if root.label.startswith("run ") and tree.digest in seen:
-                continue
-            seen.add(tree.digest)
-            if ways.leads(raw_of(tree.digest)):
-                for path, raw in ways.paths(raw_of(tree.digest)):
-                    if len(found[raw]) < _NEEDS:
-                        found[raw].append(Need(root.label, path))
-        for tree in root.listings:
-            for path, raw in listing.paths(raw_of(tree.digest)) if listing.leads(raw_of(tree.digest)) else ():
-                if len(found[raw]) < _NEEDS:
-                    found[raw].append(Need(root.label, f"(in what it was given: {path or 'all of it'})"))
+        for raw, need in _needs(root, wanted, ways, listing, told):
+            if len(found[raw]) < _NEEDS:
+                found[raw].append(need)
     return {raw: tuple(needs) for raw, needs in found.items()}
+
+
+def _needs(
+    root: Root, wanted: Container[bytes], ways: Ways, listing: Ways, told: set[str]
+) -> Iterator[tuple[bytes, Need]]:
+    """What of it a record needs, and how. `told`: the trees whose paths have been told."""
+    for blob in root.blobs:
+        if raw_of(blob.digest) in wanted:
+            yield raw_of(blob.digest), Need(root.label, "(its log, or what was installed)")
+    for tree in root.trees:
+        if not (root.label.startswith("run ") and tree.digest in told):
+            told.add(tree.digest)
+            for path, raw in ways.to(tree):
+                yield raw, Need(root.label, path)
+    for tree in root.listings:
+        for path, raw in listing.to(tree):
+            yield raw, Need(root.label, f"(in what it was given: {path or 'all of it'})")

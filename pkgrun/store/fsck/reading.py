@@ -92,7 +92,8 @@ def read(backend: Backend, found: Survey, choice: Choice, told: Told) -> Altered
 
 
 def read_some(backend: Backend, found: Survey, wanted: Set[bytes], told: Told) -> Altered:
-    """Hash what is wanted, wherever it lies; of the packs that hold some of it also the head and the foot.
+    """Hash what is wanted, wherever it lies; of the packs that hold some of it also the head and the foot. What is gone when it is
+    read counts as altered.
 
     Raises:
         PermissionDenied, Temporary: the store cannot be read.
@@ -120,8 +121,8 @@ def read_some(backend: Backend, found: Survey, wanted: Set[bytes], told: Told) -
                 wrong = {part.digest for part in altered_in(backend, contents, count, parts[key].keys())}
                 if not _is_framed(backend, contents):
                     altered.bruised.add(key)
-        except NotFound:  # collected meanwhile
-            return
+        except NotFound:  # collected meanwhile: what was not read is not known to be good
+            wrong = {objects[key]} if key in objects else set(parts[key])
         if wrong:
             altered.blobs[key] = wrong
 
