@@ -68,7 +68,8 @@ def used_by(settings: Settings, content: str, verify: bool, everything: bool) ->
 def overlap(settings: Settings, train: str, test: str, everything: bool) -> None:
     """Tell which files of test data a version, or one that it comes from, was made with: contamination.
 
-    Contents are compared, by whatever names; files without content are left out. The exit code is 3 if there is such a
+    Whole files are compared, by whatever names: rows that were taken out of one are not found. Files without content are left
+    out. The exit code is 3 if there is such a
     file, and 8 if there is none but not all is known, because what an ancestor was trained on is not in the store or was not
     attested; 0 means that there is none.
     """

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from pkgrun.cli import pages, text
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import Console
 
     from pkgrun.lineage.overlap import Overlap
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pkgrun.lineage.uses import Heir, Use, Uses
 
 _ROWS = 1_000
+_INHERITS = "inherits"
 _WHOLE = "(all of it)"
 _REMARKS = {"failed": "failed", "killed": "killed", "timed-out": "timed out", "lost": "lost"}
 
@@ -67,7 +70,10 @@ def _stream(told: Mapping[str, Any], lists: Mapping[str, Iterable[Any]]) -> None
             yield b'%s\n  "%s": [' % (b"," if number else b"", name.encode())
             first = True
             for item in items:
-                yield b"%s\n    %s" % (b"" if first else b",", orjson.dumps(item, default=str))
+                yield b"%s\n    %s" % (
+                    b"" if first else b",",
+                    orjson.dumps(item, default=str, option=orjson.OPT_UTC_Z),
+                )
                 first = False
             yield b"]" if first else b"\n  ]"
         yield b"\n}\n"
@@ -104,12 +110,23 @@ def uses(found: Uses, *, everything: bool, quiet: bool) -> int:
     shown = list(islice(_rows(found), None if everything else _ROWS))
     if shown:
         out.print()
-        pages.columns(out, ("version", "role", "path", "dataset", "when", "remarks"), shown)
+        _table(out, shown)
         out.print()
     if not quiet:
         for line in _sentences(found):
             out.print(line, soft_wrap=True)
     return len(found.uses) + len(found.heirs) - len(shown)
+
+
+def _table(out: Console, rows: list[tuple[str, ...]]) -> None:
+    """What counts stands first: where the terminal is narrow, lines are cut at their ends."""
+    heads: tuple[str, ...] = ("version", "role", "when", "remarks", "path", "dataset")
+    if not any(row[3] for row in rows):
+        heads, rows = heads[:3] + heads[4:], [row[:3] + row[4:] for row in rows]
+    inherits = ["dim" if row[1] == _INHERITS else "" for row in rows]
+    pages.columns(
+        out, heads, rows, styles=dict.fromkeys(heads, inherits) | {"remarks": ["yellow"] * len(rows)}
+    )
 
 
 def _head(out: Console, found: Uses) -> None:
@@ -130,16 +147,19 @@ def _rows(found: Uses) -> Iterator[tuple[str, ...]]:
         yield (
             _subject(use),
             use.role,
+            _when(use.when),
+            ", ".join(_remarks(use)),
             _place(use),
             text.line(text.shown(use.source)),
-            f"{use.when.astimezone():%Y-%m-%d %H:%M}",
-            ", ".join(_remarks(use)),
         )
         if use.package and use.version and last.get((use.package, use.version)) == number:
             for heir in heirs.pop(_named(use), ()):
-                removed = "removed" if heir.removed else ""
-                when = f"{heir.when.astimezone():%Y-%m-%d %H:%M}"
-                yield f"  {heir.package}@{heir.version}", "inherits", "", "", when, removed
+                gone = "removed" if heir.removed else ""
+                yield f"  {heir.package}@{heir.version}", _INHERITS, _when(heir.when), gone, "", ""
+
+
+def _when(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M}"
 
 
 def _named(use: Use) -> Any:

@@ -19,6 +19,9 @@ from pkgrun.runs.pairs import Found, Side
 from pkgrun.store.files import shown
 from pkgrun.store.trees import Entry
 
+_CLOSELY = 32 << 20
+"""Bytes of each tree's files that are looked at closely, for which some seconds are enough."""
+
 
 @dataclass(frozen=True, slots=True)
 class Differed:
@@ -70,22 +73,24 @@ class _Sides:
     now: Facts
 
     def causes(self, found: Differences, below: str) -> Iterator[Cause]:
-        """Of the files that are looked at."""
+        """Of the files that are looked at; closely, as long as that takes no long time."""
+        left = _CLOSELY
         for path, (before, after) in found.entries.items():
             name = below + shown(path)
-            yield from (
-                Cause(known=one.known, message=one.message, path=name) for one in self._pair(before, after)
-            )
+            size = before.bytes + after.bytes
+            closely = size <= left
+            left -= size if closely else 0
+            for one in self._pair(before, after, closely=closely):
+                yield Cause(known=one.known, message=one.message, path=name)
 
-    def _pair(self, before: Entry, after: Entry) -> list[Found]:
+    def _pair(self, before: Entry, after: Entry, *, closely: bool) -> list[Found]:
         if before.kind != "file" or after.kind != "file":
             return [Found(known=False, message="where a symbolic link leads, or that it is one")]
         if before.digest == after.digest:
             return [Found(known=False, message="only whether it may be executed; the content is the same")]
         try:
-            return pairs.compare(
-                self._side(before, self.original.run, self.original.by.host, self.then), self._new(after)
-            )
+            old = self._side(before, self.original.run, self.original.by.host, self.then)
+            return pairs.compare(old, self._new(after), closely=closely)
         except Erased:
             return [Found(known=False, message="what it was then was erased")]
 

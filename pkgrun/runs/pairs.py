@@ -64,9 +64,9 @@ class Found:
     message: str
 
 
-def compare(before: Side, now: Side) -> list[Found]:
-    """How a file came out otherwise, what is known first."""
-    if not (before.small and now.small):
+def compare(before: Side, now: Side, *, closely: bool = True) -> list[Found]:
+    """How a file came out otherwise, what is known first; not `closely`: only where it first differs."""
+    if not (closely and before.small and now.small):
         return [_where(before, now)]
     old, new = before.whole(), now.whole()
     if old[:2] == new[:2] == _GZIP:

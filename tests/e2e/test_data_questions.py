@@ -112,8 +112,8 @@ def test_the_page_has_a_row_for_each_use_and_below_it_who_inherits(trained: Lab)
         re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "WHEN", " ".join(line.split())) for line in page.splitlines()
     ]
     assert lines[3:] == [
-        "version role path dataset when remarks",
-        f"p@1.1 input (all of it) {trained.folder}/old WHEN",
+        "version role when path dataset",
+        f"p@1.1 input WHEN (all of it) {trained.folder}/old",
         "p@1.2 inherits WHEN",
         "",
         "1 version was trained on it, 1 inherits it",

@@ -11,6 +11,7 @@ from pkgrun import Workspace
 from pkgrun.records import Actor
 from pkgrun.runs.copying import copy
 from pkgrun.store import sweeping
+from pkgrun.store.objects import digest_of
 from pkgrun.store.operations import new_run_id
 from pkgrun.store.root import Store, open_store
 
@@ -40,7 +41,7 @@ def prepare(folder: Path) -> Acknowledged:
     _package(folder / "q", LEARNS + "# q\n")
     data = folder / "rows"
     (data / "sub").mkdir(parents=True)
-    (data / "a.csv").write_text("a,b\n1,2\n")
+    (data / "a.csv").write_bytes(ERASED)
     (data / "sub" / "b.csv").write_text("a,b\n3,4\n")
     (data / "large.bin").write_bytes(b"\x07" * (1 << 20))
     workspace = pkgrun.open(folder / "store")
@@ -105,6 +106,16 @@ def gc(folder: Path, workspace: Workspace) -> Acknowledged:
     return []
 
 
+ERASED = b"a,b\n1,2\n"
+"""What the first number of the dataset held, and the training's snapshot; nothing that comes later does."""
+
+
+def erase(folder: Path, workspace: Workspace) -> Acknowledged:
+    """A content goes, wherever it lies."""
+    workspace.erase(digest_of(ERASED), reason="it is to be broken")
+    return []
+
+
 def copies(folder: Path, workspace: Workspace) -> Acknowledged:
     """All of another store into a new one; it is the new one that fails."""
     source = pkgrun.open(folder / "store", create=False)
@@ -118,6 +129,7 @@ OPERATIONS: Mapping[str, Callable[[Path, Workspace], Acknowledged]] = {
     "snapshot": snapshot,
     "remove": remove,
     "gc": gc,
+    "erase": erase,
     "copy": copies,
 }
 ELSEWHERE = frozenset({"copy"})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pkgrun
 from pkgrun import Workspace
-from pkgrun.errors import PkgrunError
+from pkgrun.errors import Erased, PkgrunError
 from pkgrun.store import roots, sweeping, trees
 from pkgrun.store.objects import digest_of
 from pkgrun.store.operations import new_run_id
@@ -76,6 +76,7 @@ def after(
     collect(store)
     missing += list(holes(store))
     wrong += unsound(store)
+    wrong += back(store)
     found = acknowledged(pkgrun.open(store))
     lost = [one for one in {*known, *again} if one not in found]
     return {
@@ -91,6 +92,11 @@ def unsound(store: Place) -> list[str]:
     """Holes and damage that `fsck` finds when it reads every byte."""
     report = fsck(store, read_data=True)
     return [f"fsck: {one}" for one in report.findings if one.severity in ("hole", "damage")]
+
+
+def back(store: Place) -> list[str]:
+    """What is there against a receipt."""
+    return [f"fsck: {one}" for one in fsck(store).findings if one.kind == "erased-present"]
 
 
 def collect(path: Place) -> None:
@@ -118,6 +124,8 @@ def _unread(store: Store, key: str, digest: str) -> Iterator[str]:
     try:
         for _ in store.objects.stream(digest):
             pass
+    except Erased:  # which is no hole
+        pass
     except PkgrunError as error:
         yield f"{key}: {error}"
 

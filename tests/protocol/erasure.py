@@ -19,7 +19,6 @@ from tests.protocol.collection_states import (
     NONE,
     REWRITTEN,
     Keys,
-    Sentence,
     State,
     Writer,
     change,
@@ -184,17 +183,21 @@ class Erasure:
         if me.at in ("spare", "renew"):
             nxt: Literal["wait", "publish"] = "wait" if me.at == "spare" else "publish"
             for number in named if Slip.NOT_SPARED not in self.slips else ():
-                one = store.sentences[number] or Sentence(NONE, stands=False)
-                store = change(store, number, one._replace(spared=one.spared | {wanted}))
+                if (
+                    one := store.sentences[number]
+                ) is not None:  # else it is gone, and what is said of it too
+                    store = change(store, number, one._replace(spared=one.spared | {wanted}))
             yield f"eraser spares {wanted}", store, me._replace(at=nxt)
-        elif any((one := store.sentences[number]) and one.sweeping for number in named) and (
-            Slip.NOT_SPARED not in self.slips
-        ):
+        elif Slip.NOT_SPARED not in self.slips and any(self._sweeping(store, number) for number in named):
             return  # waits
         elif me.at == "wait":
             yield f"eraser may use {key}", store, me._replace(at="renew", spared=me.spared | {key})
         else:
             yield from self._publish(key, new, rest, store)
+
+    def _sweeping(self, store: State, number: int) -> bool:
+        sentence = store.sentences[number]
+        return sentence is not None and sentence.sweeping
 
     def _named(self, me: Eraser, wanted: str) -> list[int]:
         return [number for number, one in me.seen if one == wanted and wanted not in me.spared]

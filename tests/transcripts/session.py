@@ -44,6 +44,8 @@ _REPLACED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"^[0-9a-f]{12}(?=  )", re.MULTILINE), "<digest>"),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "<time>"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "<time>"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d\b"), "<minute>"),
+    (re.compile(r"(?<= on )\d{4}-\d\d-\d\d(?= by )"), "<day>"),
     (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+)?\b"), "<time>"),
     (re.compile(r"\bjust now\b|\b\d+ (min|h) ago\b"), "<time>"),
     (re.compile(r'("at"): ?[\d.]+'), r"\1: <time>"),
