@@ -17,6 +17,7 @@ from pkgrun.records import (
     DatasetRecord,
     DatasetRequest,
     Environment,
+    ErasureRequest,
     Exit,
     Facts,
     FileList,
@@ -38,6 +39,7 @@ from pkgrun.records import (
     RunRecord,
     Share,
     StoreRecord,
+    Swept,
     TrainingRequest,
     Tree,
     Usage,
@@ -46,6 +48,7 @@ from pkgrun.records import (
     Written,
 )
 from pkgrun.records.collecting import Doomed, Removal, Sentence, Underway, Verdict
+from pkgrun.records.erasing import Receipt
 from pkgrun.records.nodes import FileEntry, FolderEntry, LinkEntry, TreeNode
 from pkgrun.records.passport import Passport
 
@@ -100,7 +103,11 @@ DATASET = DatasetEntry(
 )
 COPY = CopyRequest(source="other", store=RUN)
 SHARE = Share(copied=1, there=2)
-COPIED = Copied(versions=SHARE, datasets=SHARE, runs=SHARE, open=1, files=2, bytes=3, records=TREE)
+COPIED = Copied(
+    versions=SHARE, datasets=SHARE, runs=SHARE, receipts=1, open=1, files=2, bytes=3, records=TREE
+)
+ERASURE = ErasureRequest(digest=DIGEST, bytes=5, reason="asked for", affected=1, versions=("churn@1.1",))
+SWEPT = Swept(objects=1, packs=2, aside=3, bytes=4)
 REQUEST = TrainingRequest(
     base=Version(1, 0),
     tree=TREE,
@@ -178,6 +185,7 @@ FULL: dict[str, Record] = {
         dataset="rows",
         registration=DatasetRequest(source="data/rows"),
         copy_=COPY,
+        erasure=ERASURE,
     ),
     "outcome": Outcome(
         run=RUN,
@@ -186,6 +194,7 @@ FULL: dict[str, Record] = {
         entry=ENTRY,
         dataset=DATASET,
         copied=COPIED,
+        erased=SWEPT,
         error=ERROR,
         facts=FACTS,
     ),
@@ -211,6 +220,8 @@ FULL: dict[str, Record] = {
         git=GIT,
         source=COPY,
         copied=COPIED,
+        erasure=ERASURE,
+        erased=SWEPT,
         error=ERROR,
         facts=FACTS,
     ),
@@ -228,6 +239,16 @@ FULL: dict[str, Record] = {
         ),
     ),
     "removal": Removal(package="churn", version=Version(1, 1), created=NOW, by=BY, reason="too large"),
+    "receipt": Receipt(
+        digest=DIGEST,
+        bytes=5,
+        reason="she asked for it",
+        by=BY,
+        created=NOW,
+        run=RUN,
+        affected=1,
+        versions=("churn@1.1",),
+    ),
     "sentence": Sentence(
         id=RUN,
         created=NOW,

@@ -218,6 +218,7 @@ def _run_rows(record: RunRecord, store: str) -> Iterable[tuple[str, str]]:
         yield from _request_rows(record)
     if record.source:
         yield from _copy_rows(record.source, record.copied)
+    yield from _erasure_rows(record)
     if facts:
         yield from _facts_rows(facts)
     if record.git:
@@ -227,6 +228,14 @@ def _run_rows(record: RunRecord, store: str) -> Iterable[tuple[str, str]]:
     if record.output:
         yield "output", pages.tree(record.output)
     yield "in the store", text.line(f"{store}/runs/{record.run}")
+
+
+def _erasure_rows(record: RunRecord) -> Iterable[tuple[str, str]]:
+    if record.erasure:
+        yield "erased", record.erasure.digest
+        yield "because", text.line(text.plain(record.erasure.reason))
+    if record.erased:
+        yield "freed", text.size(record.erased.bytes)
 
 
 def _copy_rows(source: CopyRequest, copied: Copied | None) -> Iterable[tuple[str, str]]:

@@ -76,6 +76,10 @@ def _remarks(copied: Copied) -> list[str]:
         said = [f"{text.plural(copied.files, 'file')} sent, {text.size(copied.bytes)}, all verified"]
     if copied.removals:
         said.append(f"{text.plural(copied.removals, 'version')} marked as removed, as in the source")
+    if copied.receipts:
+        said.append(
+            f"{text.plural(copied.receipts, 'receipt')} of erasure brought: what they name is in neither store"
+        )
     if copied.open:
         said.append(f"{text.plural(copied.open, 'run')} left out, still going on; copy again when done")
     return said

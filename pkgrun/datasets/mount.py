@@ -189,6 +189,8 @@ class _Copying:
         there = os.path.join(self._target, path)
         with fresh.file(there, executable=bool(mode & 0o100)) as out:
             taken = take(source, _writer(out, there), watch)
+        if (raw := bytes.fromhex(taken.digest[7:])) in self._sink.erased:
+            raise self._sink.erased.error(raw, shown(path))
         if not self._sink.holds(taken.digest, taken.size):
             self._sink.take(there)
         return taken

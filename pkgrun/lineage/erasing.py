@@ -18,8 +18,8 @@ from pkgrun.records.erasing import Receipt
 from pkgrun.runs import erasing as operation
 from pkgrun.runs import lookup
 from pkgrun.runs.caches import Dropped
-from pkgrun.store import trees
 from pkgrun.store import erasing as places
+from pkgrun.store import trees
 from pkgrun.store.files import nothing, shown, take
 from pkgrun.store.root import Store
 

@@ -18,7 +18,7 @@ class Named(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A registered dataset that holds a directory: `label` is `irises@2`, `path` where in it; empty if it is the whole."""
+    """A registered dataset that holds a directory: `label` is `irises@2`, `path` the first place in it; empty if it is the whole."""
 
     label: str
     path: str

@@ -16,6 +16,8 @@ from pkgrun.store.backend import Backend
 FOLDER = "erased"
 RECEIPT = re.compile(r"erased/([0-9a-f]{64})\.json")
 _DIGEST = 32
+_FEW = 32
+"""Receipts that are searched for, each by itself; of more each digest is looked up."""
 
 
 def key(raw: bytes) -> str:
@@ -141,8 +143,8 @@ class Erasures:
 
     def first(self, digests: bytes | bytearray) -> int | None:
         """Of digests of 32 bytes each, one behind the other, the number of the first that was erased."""
-        if not self.raws:
-            return None
+        if len(self.raws) <= _FEW:
+            return min((number for raw in self.raws if (number := _number(digests, raw)) >= 0), default=None)
         parts = (bytes(digests[at : at + _DIGEST]) for at in range(0, len(digests), _DIGEST))
         return next((number for number, raw in enumerate(parts) if raw in self.raws), None)
 
@@ -150,6 +152,14 @@ class Erasures:
         """What is said where somebody wants to add one of them."""
         found = error(self._backend, raw, path) if self._backend is not None else None
         return found or Erased(f"{_what(raw, path)} was erased")
+
+
+def _number(digests: bytes | bytearray, raw: bytes) -> int:
+    """Which of some digests, one behind the other, is the first that is `raw`; -1 if none is."""
+    at = digests.find(raw)
+    while at % _DIGEST and at >= 0:
+        at = digests.find(raw, at + 1)
+    return at // _DIGEST
 
 
 NOTHING = Erasures(None)

@@ -57,6 +57,7 @@ def test_programs_get_one_document(folder: Path) -> None:
         "datasets": {"copied": 0, "there": 0},
         "runs": {"copied": 1, "there": 0},
         "removals": 0,
+        "receipts": 0,
         "open": 0,
     }
     assert min(sent) > 0

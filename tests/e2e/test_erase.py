@@ -251,8 +251,9 @@ def test_a_large_one_is_refused(lab: Lab) -> None:
     for path in (data / "big", data):
         with pytest.raises(Erased, match="big holds"):
             workspace.datasets.add("again", path)
-    with pytest.raises(Erased, match="big holds"):
-        train(workspace, lab.package("seer", TRAIN), data)
+    for mount in ("auto", "copy"):
+        with pytest.raises(Erased, match="big holds"):
+            train(workspace, lab.package("seer", TRAIN), data, save_training_data=True, mount=mount)
     assert not anywhere(lab.store)
 
 

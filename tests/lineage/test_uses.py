@@ -110,10 +110,29 @@ def test_a_large_directory_is_followed_part_by_part(history: History) -> None:
     assert [use.path for use in used_by(history.store, of("new")).uses] == ["rows/00500"]
 
 
+def test_two_folders_that_were_one_go_their_own_ways(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    history.train(base, {"main.py": "1"}, {"a": {"x": "x", "y": "y"}, "c": {"x": "x", "y": "y"}})
+    history.train(base, {"main.py": "2"}, {"a": {"x": "x", "y": "1"}, "c": {"x": "x", "z": "y"}})
+    for content in map(of, "xy1"):
+        assert told(used_by(history.store, content)) == walked(history.store, content)
+    assert [(use.path, use.paths) for use in used_by(history.store, of("x")).uses] == [("a/x", 2), ("a/x", 2)]
+    assert [(use.path, use.paths) for use in used_by(history.store, of("y")).uses] == [("a/y", 2), ("c/z", 1)]
+
+
+def test_a_folder_that_holds_what_it_was_before_is_told_from_it(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    history.train(base, {"main.py": "1"}, {"f": "x"})
+    history.train(base, {"main.py": "2"}, {"f": "x", "old": {"f": "x"}})
+    history.train(base, {"main.py": "3"}, {"f": "x", "g": "y", "old": {"f": "x", "h": "z"}})
+    for content in map(of, "xyz"):
+        assert told(used_by(history.store, content)) == walked(history.store, content)
+    # All at once, too: then the links of one chain come out of one another while they are entered.
+    for content in map(of, "xyz"):
+        assert told(used_by(history.store, content, verify=True)) == walked(history.store, content)
+
+
 def test_a_folder_that_holds_itself_many_times_at_every_depth_is_no_trouble(history: History) -> None:
-    folder: Folder = {"x": "x"}
-    for _ in range(40):
-        folder = {"a": folder, "b": folder}
     objects = history.store.objects
     below = tree_of({"x": "x"}, objects)
     for _ in range(40):
@@ -148,7 +167,7 @@ def test_a_database_whose_rows_were_changed_is_made_anew(history: History, table
     before = told(used_by(history.store, of("x")))
     with sqlite3.connect(_database(history.store)) as database:
         column = {"use": "flags", "run": "kind", "version": "created", "node": "seq"}.get(table, "name")
-        database.execute(f"update {table} set {column} = 'damaged'")
+        database.execute(f"update {table} set {column} = 'damaged'")  # noqa: S608
     assert told(used_by(history.store, of("x"))) == before
 
 

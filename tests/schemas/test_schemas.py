@@ -43,6 +43,7 @@ KEYS = {
     r"keys/[0-9a-f]{64}/[0-9]{8}\.json": "key",
     r"datasets/[^/]+/[0-9]{8}\.json": "dataset",
     r"packages/[^/]+/[0-9]{8}/[0-9]{8}\.removed\.json": "removal",
+    r"erased/[0-9a-f]{64}\.json": "receipt",
     rf"gc/condemned/{_ID}\.json": "sentence",
     rf"gc/open/{_ID}\.json": "underway",
     rf"gc/verdict/{_ID}\.json": "verdict",
@@ -215,6 +216,7 @@ def used(tmp_path: Path, cache: Path) -> Store:
     rubbish.put(b"what a dead writer left")
     rubbish.flush()
     stores.gc(workspace.url)
+    workspace.erase(digest_of(b"what nobody has"), reason="it is not to come")
     return open_store(workspace.url, create=False)
 
 

@@ -413,3 +413,18 @@ class Dying(Wrapper):
         if self._calls == self._at + 1 and self._after:
             work()
         raise Dead
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_the_first_of_some_digests_that_was_erased(store: Store, count: int) -> None:
+    for number in range(count):
+        store.backend.create(erased.key(raw(b"%d" % number)), b"{}")
+    known = again(store).objects.erased
+    others = [raw(b"other %d" % number) for number in range(5)]
+    assert known.first(b"".join(others)) is None
+    assert known.first(b"") is None
+    assert known.first(b"".join([*others, raw(b"0"), raw(b"0")])) == 5
+    # Not where the end of one and the beginning of the next only look like it.
+    across = b"\0" * 16 + raw(b"0") + b"\0" * 16
+    assert known.first(across) is None
+    assert known.first(across + raw(b"0")) == 2
