@@ -325,7 +325,7 @@ def heirs(tables: Tables, seen: Iterable[int]) -> list[Heir]:
     seeds = set(seen)
     tables.ask("create temp table if not exists seed (number integer primary key)")
     tables.ask("delete from temp.seed")
-    tables.database.executemany("insert into temp.seed values (?)", ((number,) for number in seeds))
+    tables.database.executemany("insert into temp.seed values (?)", [(number,) for number in sorted(seeds)])
     rows: dict[int, tuple[int, Row]] = {}
     for above, *row in list(tables.ask(_DESCENT)):
         if row[0] not in seeds:
