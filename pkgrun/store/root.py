@@ -145,7 +145,8 @@ def _open_remote(location: str, create: bool) -> tuple[Backend, StoreRecord]:
         backend.check(KEY, data)
         return backend, record
     names = list(backend.list(""))  # says too if the bucket is missing
-    marker.check_not_lost(backend)
+    if names:
+        marker.check_not_lost(backend)
     _check_wanted(backend.url, create)
     _check_empty(backend.url, [name for name in names if name != TRIALS or not backend.tries()])
     backend.try_out()
