@@ -98,7 +98,7 @@ def sound(row: Row | None) -> Row:
     if row is None:
         raise Unsound
     values = row[:-1]
-    if _mark(values) != row[-1]:
+    if zlib.crc32(marshal.dumps(values, 2)) >> 1 != row[-1]:  # `_mark`, without a call for each of many rows
         raise Unsound
     return values
 
