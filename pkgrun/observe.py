@@ -6,6 +6,7 @@ called from several threads, must not raise and should return at once.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -52,3 +53,16 @@ Observer = Callable[[Event], None]
 
 def silent(event: Event) -> None:
     """The observer of those who do not want to know."""
+
+
+class Counted:
+    """Tells what some step counts, as events: a phase when it is another step, and how far it is."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer, self._phase = observer, ""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what != self._phase:
+            self._phase = what
+            self._observer(Phase(what, time.time()))
+        self._observer(Progress(what, done, total, "files"))

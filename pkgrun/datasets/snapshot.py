@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pkgrun.datasets.stat_cache import MARGIN, Row, StatCache
+from pkgrun.datasets import sources
+from pkgrun.datasets.sources import Source
+from pkgrun.datasets.stat_cache import MARGIN, Row, StatCache, for_dataset
 from pkgrun.records import Tree
 from pkgrun.store import bulk, trees
 from pkgrun.store.files import shown
@@ -56,6 +58,39 @@ def take(
     _read(listing, {state.folder.path: state for state in states}, wanted, sink, progress)
     tree = _seal(listing, states, sink, cache)
     return Ingested(tree, tuple(path for state in states for path in state.unstable()))
+
+
+def of(
+    source: Source,
+    sink: Sink,
+    cache: str | None,
+    told: Callable[[int, int], object],
+    *,
+    begin: Callable[[], object] = lambda: None,
+) -> Ingested:
+    """Hash what is at a source now; files that look as they did when they were hashed are not read again.
+
+    Args:
+        cache: the folder of the stat cache.
+        told: told the bytes that are done, and all there are.
+        begin: as of `take`.
+
+    Raises:
+        NotFound, PermissionDenied, Temporary, DataInvalid: as of `take`.
+    """
+    listing = sources.listing(source)
+    total, done = sum(sum(folder.sizes()) for folder in listing.content), 0
+
+    def read(size: int) -> None:
+        nonlocal done
+        done += size
+        told(done, total)
+
+    looks = for_dataset(cache, source.path)
+    try:
+        return take(listing, sink, looks, begin=begin, progress=read)
+    finally:
+        looks.close()
 
 
 @dataclass(slots=True)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pkgrun.errors import Temporary, UsageError
 from pkgrun.identity import DIGEST_PATTERN
 from pkgrun.observe import Observer, Progress, silent
-from pkgrun.records import Blob, Tree
+from pkgrun.records import Tree
 from pkgrun.runs import lookup
 from pkgrun.settings import cache_folder, cache_limit
 from pkgrun.store import trees
 from pkgrun.store.files import nothing, shown, take
 from pkgrun.store.root import Store
-from pkgrun.store.sinks import Hashing
+from pkgrun.store.sinks import Hashing, Made, Sink
 from pkgrun.store.stretches import read_all
 from pkgrun.store.trees import Entry
 
@@ -64,14 +64,14 @@ def find(
     *,
     machine: Machine,
     observer: Observer = silent,
-    made: dict[str, bytes] | None = None,
+    made: Made | None = None,
 ) -> Content:
     """What `text` means: `sha256:…`, a path, a URL, or `name[@n][/path]` of a registered dataset, which goes before a path.
 
     A file or a folder is read and hashed, where the stat cache does not know it.
 
     Args:
-        made: is given the directories of a folder that was hashed, by their digests.
+        made: keeps the directories of a folder that was hashed.
 
     Raises:
         UsageError: that is no digest, or the text means nothing.
@@ -95,26 +95,8 @@ def find(
             if not taken.stable:
                 raise _changed(source.path)
             return Content(taken.digest, "file", source.label, taken.size, 1)
-        tree = _hashed(source, machine, observer, {} if made is None else made)
+        tree = hashed(source, Hashing() if made is None else made, machine, observer)
         return Content(tree.digest, "directory", source.label, tree.bytes, tree.files)
-
-
-class _Made(Hashing):
-    """Hands over the directories that are made, each of them: none is known beforehand."""
-
-    vouches = False
-
-    def __init__(self, made: dict[str, bytes]) -> None:
-        super().__init__()
-        self._made = made
-
-    def node(self, data: bytes) -> Blob:
-        blob = super().node(data)
-        self._made[blob.digest] = data
-        return blob
-
-    def holds_directories(self, directories: Collection[bytes], split: Collection[bytes] = ()) -> set[bytes]:
-        return set()
 
 
 def files(read: Read, roots: Sequence[str], known: set[str]) -> Iterator[tuple[str, Entry | None]]:
@@ -199,24 +181,19 @@ def check_digest(text: str) -> str:
     return text
 
 
-def _hashed(source: Source, machine: Machine, observer: Observer, made: dict[str, bytes]) -> Tree:
-    from pkgrun.datasets import snapshot, sources
-    from pkgrun.datasets.stat_cache import for_dataset
+def hashed(source: Source, sink: Sink, machine: Machine, observer: Observer) -> Tree:
+    """The digest of what is at a source now.
 
-    listing = sources.listing(source)
-    total = sum(sum(folder.sizes()) for folder in listing.content)
-    done = 0
+    Raises:
+        Temporary: it changed while it was read.
+        NotFound, DataInvalid, PermissionDenied: it cannot be read.
+    """
+    from pkgrun.datasets import snapshot
 
-    def told(size: int) -> None:
-        nonlocal done
-        done += size
+    def told(done: int, total: int) -> None:
         observer(Progress("data", done, total, "bytes"))
 
-    looks = for_dataset(machine.cache, source.path)
-    try:
-        found = snapshot.take(listing, _Made(made), looks, progress=told)
-    finally:
-        looks.close()
+    found = snapshot.of(source, sink, machine.cache, told)
     if found.unstable:
         raise _changed(found.unstable[0])
     return found.tree

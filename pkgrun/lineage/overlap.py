@@ -21,6 +21,7 @@ from pkgrun.runs import lookup
 from pkgrun.store import numbers, operations
 from pkgrun.store.objects import digest_of
 from pkgrun.store.root import Store
+from pkgrun.store.sinks import Made
 from pkgrun.store.trees import Entry
 
 EMPTY = digest_of(b"")
@@ -89,9 +90,9 @@ def overlap(store: Store, train: str, test: str, *, machine: Machine, observer: 
         PermissionDenied, Temporary: the store or the data cannot be read.
     """
     record = lookup.version(store, train, removed=True)
-    made: dict[str, bytes] = {}
+    made = Made()
     content = contents.find(store, test, machine=machine, observer=observer, made=made)
-    wanted, empty = _wanted(store, content, made)
+    wanted, empty = _wanted(store, content, made.made)
     with opened(store, observer=observer) as index:
         line, unproven = _line(store, index, record)
     search = _Search(store, set(wanted))

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 
-from pkgrun.datasets import snapshot, sources
 from pkgrun.datasets.arrival import here
 from pkgrun.datasets.cache import Copies
-from pkgrun.datasets.sources import Source, Stored
-from pkgrun.datasets.stat_cache import for_dataset
-from pkgrun.errors import Damaged, NotFound, UsageError
+from pkgrun.datasets.sources import Stored
+from pkgrun.errors import NotFound, UsageError
 from pkgrun.identity import NAME_PATTERN
-from pkgrun.lineage.contents import Machine
+from pkgrun.lineage.contents import Machine, hashed
 from pkgrun.lineage.difference import Side
-from pkgrun.observe import Observer, Progress, silent
-from pkgrun.records import Blob, Tree
+from pkgrun.observe import Observer, silent
+from pkgrun.records import Tree
 from pkgrun.runs import comparing, lookup
 from pkgrun.runs.comparison import Subject
 from pkgrun.store import numbers, registry
 from pkgrun.store.files import shown
-from pkgrun.store.objects import Objects, digest_of
+from pkgrun.store.objects import Objects
 from pkgrun.store.root import Store
-from pkgrun.store.sinks import Hashing
+from pkgrun.store.sinks import Made
 
 DATASET = "dataset:"
 """Before a name: that of a dataset, also where a package has it, too."""
@@ -32,27 +29,16 @@ DATASET = "dataset:"
 _PATH = re.compile(r"(\.{1,2}|~[^/]*|)/|\.{1,2}$")
 
 
-class Directories(Hashing):
-    """A sink that keeps the directories of a folder in memory, and where these and a store's are read."""
-
-    vouches = False
+class Directories(Made):
+    """The directories of folders that were hashed, and those of a store."""
 
     def __init__(self, objects: Objects) -> None:
         super().__init__()
         self._objects = objects
-        self._nodes: dict[str, bytes] = {}
-
-    def node(self, data: bytes) -> Blob:
-        digest = digest_of(data)
-        self._nodes[digest] = data
-        return Blob(digest=digest, bytes=len(data))
-
-    def holds_directories(self, directories: Collection[bytes], split: Collection[bytes] = ()) -> set[bytes]:
-        return {raw for raw in directories if f"sha256:{raw.hex()}" in self._nodes and raw not in split}
 
     def read(self, digest: str) -> bytes:
-        """A directory, of the folder or of the store."""
-        return self._nodes[digest] if digest in self._nodes else self._objects.read(digest)
+        """A directory, of a folder or of the store."""
+        return self.made[digest] if digest in self.made else self._objects.read(digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,23 +123,4 @@ def _data(store: Store, text: str, directories: Directories, machine: Machine, o
         )
     copies = Copies(os.path.join(machine.cache, "datasets"), machine.limit, observer=observer)
     with here(dataset, copies=copies, objects=store.objects) as source:
-        return Meant(Side(dataset.label, "folder", _hashed(source, directories, machine, observer)))
-
-
-def _hashed(source: Source, directories: Directories, machine: Machine, observer: Observer) -> Tree:
-    listing = sources.listing(source)
-    total, done = sum(sum(folder.sizes()) for folder in listing.content), 0
-
-    def told(size: int) -> None:
-        nonlocal done
-        done += size
-        observer(Progress("data", done, total, "bytes"))
-
-    looks = for_dataset(machine.cache, source.path)
-    try:
-        found = snapshot.take(listing, directories, looks, progress=told)
-    finally:
-        looks.close()
-    if found.unstable:
-        raise Damaged(f"{shown(found.unstable[0])} changed while it was read")
-    return found.tree
+        return Meant(Side(dataset.label, "folder", hashed(source, directories, machine, observer)))

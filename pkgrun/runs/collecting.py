@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from pkgrun.errors import UsageError
-from pkgrun.observe import Observer, Phase, Progress
+from pkgrun.observe import Counted, Observer, Phase
 from pkgrun.records import Actor
 from pkgrun.runs import erasing, reaper, recover, retention
 from pkgrun.runs.removing import Removed
@@ -81,7 +81,7 @@ def collect(
         by=by,
         new_id=operations.new_run_id,
         grace=grace,
-        told=_Told(observer),
+        told=Counted(observer),
     )
     erasing.sweep_again(store, by=by, observer=observer)  # what was moved may have been erased meanwhile
     return Collection(lost, removed, collected)
@@ -90,16 +90,3 @@ def collect(
 def _check(grace: float) -> None:
     if not 0 <= grace < 1e11:
         raise UsageError(f"a grace of {grace:g} s is none", hint="give seconds, 0 at least")
-
-
-class _Told:
-    """What the store's collection tells, as events."""
-
-    def __init__(self, observer: Observer) -> None:
-        self._observer, self._phase = observer, ""
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if what != self._phase:
-            self._phase = what
-            self._observer(Phase(what, time.time()))
-        self._observer(Progress(what, done, total, "files"))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from pkgrun.errors import Bug
-from pkgrun.observe import Observer, Phase, Progress
+from pkgrun.observe import Counted, Observer
 from pkgrun.records import Actor, ErasureRequest, Head, Intent, Outcome, Swept
 from pkgrun.records.erasing import Receipt
 from pkgrun.runs import recover
@@ -83,7 +82,7 @@ def _operate(
             store.backend.create(erased.key(raw), receipt.to_bytes())
             store.objects.erased.known(frozenset({raw}))
         swept, unread = erasing.sweep(
-            store.backend, check=_both(check, still_open(store, intent.run)), told=_Told(observer)
+            store.backend, check=_both(check, still_open(store, intent.run)), told=Counted(observer)
         )
         outcome = Outcome(run=intent.run, decision="COMMIT", created=datetime.now(UTC), erased=swept)
         made = recover.carry_out(store, intent, operations.decide(store.backend, outcome))
@@ -115,16 +114,3 @@ def _both(one: Callable[[], object], other: Callable[[], object]) -> Callable[[]
         other()
 
     return check
-
-
-class _Told:
-    """What the store's sweeping tells, as events."""
-
-    def __init__(self, observer: Observer) -> None:
-        self._observer, self._phase = observer, ""
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if what != self._phase:
-            self._phase = what
-            self._observer(Phase(what, time.time()))
-        self._observer(Progress(what, done, total, "files"))

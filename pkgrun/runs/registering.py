@@ -8,11 +8,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pkgrun.datasets import snapshot, sources
+from pkgrun.datasets import snapshot
 from pkgrun.datasets.arrival import here
 from pkgrun.datasets.cache import Copies
 from pkgrun.datasets.sources import Source
-from pkgrun.datasets.stat_cache import for_dataset
 from pkgrun.errors import Temporary
 from pkgrun.identity import check_name
 from pkgrun.observe import Observer, Progress
@@ -88,21 +87,11 @@ def register(
 def _taken(
     registration: _Registration, store: Store, source: Source, cache: str, observer: Observer
 ) -> Ingested:
-    listing = sources.listing(source)
-    total = sum(sum(folder.sizes()) for folder in listing.content)
-    done = 0
-
-    def told(size: int) -> None:
-        nonlocal done
+    def told(done: int, total: int) -> None:
         registration.check()
-        done += size
         observer(Progress("data", done, total, "bytes"))
 
-    looks = for_dataset(cache, source.path)
-    try:
-        content = snapshot.take(listing, store.objects, looks, begin=registration.begin, progress=told)
-    finally:
-        looks.close()
+    content = snapshot.of(source, store.objects, cache, told, begin=registration.begin)
     if content.unstable:
         raise Temporary(
             f"{shown(content.unstable[0])} changed while it was read",

@@ -9,21 +9,20 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pkgrun.datasets import snapshot, sources
+from pkgrun.datasets import snapshot
 from pkgrun.datasets.arrival import here
 from pkgrun.datasets.cache import Copies
 from pkgrun.datasets.sources import Dataset, Source, Stored
-from pkgrun.datasets.stat_cache import for_dataset
 from pkgrun.errors import Damaged, Erased, Mismatch, NotFound, PermissionDenied, PkgrunError, UsageError
 from pkgrun.observe import Notice, Observer, Progress
-from pkgrun.records import Blob, Data, Tree
+from pkgrun.records import Data, Tree
 from pkgrun.runs import lookup
 from pkgrun.store import erased, trees
 from pkgrun.store.files import shown
-from pkgrun.store.objects import SMALL, digest_and_raw, key_of
+from pkgrun.store.objects import SMALL, key_of
 from pkgrun.store.parallel import each
 from pkgrun.store.root import Store
-from pkgrun.store.sinks import Hashing
+from pkgrun.store.sinks import Hashing, Made
 from pkgrun.store.trees import Entry
 
 _NAMED = 3
@@ -155,42 +154,16 @@ def _same(search: Search, tree: Tree, dataset: Dataset, label: str) -> Dataset:
 
 def _hashed(search: Search, source: Source, sink: Hashing) -> Tree:
     """The digest of what is there now; files that look as they did when they were hashed are not read again."""
-    listing = sources.listing(source)
-    total, done = sum(sum(folder.sizes()) for folder in listing.content), 0
 
-    def told(size: int) -> None:
-        nonlocal done
-        done += size
+    def told(done: int, total: int) -> None:
         search.observer(Progress(f"looking whether {search.what} is the same", done, total, "bytes"))
 
-    looks = for_dataset(search.cache, source.path)
-    try:
-        return snapshot.take(listing, sink, looks, progress=told).tree
-    finally:
-        looks.close()
-
-
-class _Nodes(Hashing):
-    """Keeps the directories at hand, to be compared."""
-
-    vouches = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.made: dict[str, bytes] = {}
-
-    def node(self, data: bytes) -> Blob:
-        digest, _ = digest_and_raw(data)
-        self.made[digest] = data
-        return Blob(digest=digest, bytes=len(data))
-
-    def holds_directories(self, directories: object, split: object = ()) -> set[bytes]:
-        return set()
+    return snapshot.of(source, sink, search.cache, told).tree
 
 
 def _difference(search: Search, source: Source, tree: Tree) -> str:
     """How what is there differs from what was, if the store has the list of that."""
-    nodes = _Nodes()
+    nodes = Made()
     root = _hashed(search, source, nodes)
     sizes = f"{root.files:,} with {root.bytes:,} bytes now, {tree.files:,} with {tree.bytes:,} then"
     try:

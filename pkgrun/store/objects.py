@@ -446,7 +446,6 @@ class Objects:
                 raise _missing(digest, self._index.damaged) from error
             yield self.part(place)
 
-
     def _check_not_erased(self, digest: str) -> None:
         if (found := erased.error(self._backend, bytes.fromhex(digest[7:]))) is not None:
             raise found
