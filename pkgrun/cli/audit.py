@@ -21,7 +21,10 @@ _DAMAGED = 8
     help="The fingerprint that an earlier audit told, or the digest of the version's record, as it was kept elsewhere.",
 )
 @click.option(
-    "--from", "source", metavar="STORE", help="The store that an import came from, to look there, too."
+    "--from",
+    "source",
+    metavar="STORE",
+    help="The store that an import came from: the origin is audited there, too.",
 )
 @pass_settings
 def audit(settings: Settings, name: str, expect: str | None, source: str | None) -> None:
@@ -30,7 +33,8 @@ def audit(settings: Settings, name: str, expect: str | None, source: str | None)
     Every file of the version, of those that it came from, of what their runs kept and of the registered data that they were
     given is read and hashed; every record is held to what the others say of it, down to the package's first. What
     no look into the store can find, because all of it was rewritten, shows by --expect. The exit code is 8 if something is
-    missing or altered, or not as expected; 0 also if there are reservations, such as data that was not attested.
+    missing or altered, or not as expected; 0 also if there are reservations, such as data that was not attested. What an
+    evaluation measured is not in the fingerprint.
     """
     from pkgrun.cli import audit_pages, display, signals
 

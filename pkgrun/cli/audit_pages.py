@@ -11,7 +11,7 @@ from pkgrun.cli import check_pages, pages, text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pkgrun.lineage.audited import Audit, Check, Given, Step, Verdict, What
+    from pkgrun.lineage.audited import Audit, Check, Elsewhere, Given, Step, Verdict, What
 
 _VERDICTS: dict[Verdict, tuple[str, str]] = {
     "verified": ("✓", "bold green"),
@@ -34,6 +34,7 @@ def document(found: Audit) -> dict[str, Any]:
         "expected": found.expected,
         "steps": [_step(step) for step in found.steps],
         "chain": _check(found.chain),
+        "elsewhere": [_elsewhere(one) for one in found.elsewhere],
         "findings": [check_pages.finding(one) for one in found.findings],
         "reservations": [
             {"kind": one.kind, "about": one.about, "message": text.shown(one.message)}
@@ -61,7 +62,17 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 def _check(check: Check) -> dict[str, Any]:
-    return {"count": check.count, "bytes": check.bytes, "ok": check.ok}
+    return {"count": check.count, "bytes": check.bytes, "erased": check.erased, "ok": check.ok}
+
+
+def _elsewhere(one: Elsewhere) -> dict[str, Any]:
+    return {
+        "label": one.label,
+        "origin": one.origin,
+        "store": text.shown(one.store),
+        "verdict": one.verdict,
+        "fingerprint": one.fingerprint or None,
+    }
 
 
 def _given(one: Given) -> dict[str, Any]:
@@ -73,6 +84,7 @@ def _given(one: Given) -> dict[str, Any]:
         "attested": one.attested,
         "listed": one.listed,
         "kept": one.kept,
+        "gone": one.gone,
     }
 
 
@@ -105,6 +117,12 @@ def page(found: Audit, *, every: bool) -> None:
     out.print()
     out.print(f"{link} chain", style="green" if found.chain.ok else "bold red", end="")
     out.print(f"  {_chain(found)}")
+    for one in found.elsewhere:
+        mark, style = _VERDICTS[one.verdict]
+        said = f"{mark} {one.label} came from {one.origin} of {one.store}: audited there, {one.verdict}"
+        out.print(text.line(text.shown(said)), style=style, soft_wrap=True)
+        if one.fingerprint:
+            out.print(f"  its fingerprint is {one.fingerprint}", style="dim", soft_wrap=True)
     _data(out, shown)
     _reservations(out, found)
     _findings(out, found, every=every)
@@ -173,12 +191,23 @@ def _cell(head: str, step: Step, check: Check | None) -> str:
         return "-"
     mark = "✓" if check.ok else "✗"
     told = {
-        "bytes": f"{text.plural(check.count, 'file')}, {text.size(check.bytes)}",
+        "bytes": f"{text.plural(check.count, 'file')}, {text.size(check.bytes)}{_erased(check)}",
         "directories": f"{check.count:,}",
         "run": (step.run or "-")[:13],
         "record": (step.digest or "-")[7:19],
     }.get(head, "")
     return f"{mark} {told}".rstrip()
+
+
+def _erased(check: Check) -> str:
+    return f"; {check.erased:,} erased" if check.erased else ""
+
+
+def _content(one: Given) -> str:
+    """What there is of it, in a word."""
+    if one.gone:
+        return one.gone
+    return "kept" if one.kept else "registered" if one.label else "listed" if one.listed else "digest only"
 
 
 def _data(out: Console, steps: Sequence[Step]) -> None:
@@ -188,7 +217,7 @@ def _data(out: Console, steps: Sequence[Step]) -> None:
             "  " + ((step.run or "")[:13] if step.part == "evaluation" else step.label),
             one.role,
             "attested" if one.attested else "not attested",
-            "kept" if one.kept else "registered" if one.label else "listed" if one.listed else "digest only",
+            _content(one),
             one.tree.digest[7:19],
             pages.extent(one.tree),
             text.line(text.shown(one.source)),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pkgrun.lineage.uses import Heir, Use, Uses
 
 _ROWS = 1_000
+_NAMED = 5
 _INHERITS = "inherits"
 _WHOLE = "(all of it)"
 _REMARKS = {"failed": "failed", "killed": "killed", "timed-out": "timed out", "lost": "lost"}
@@ -54,6 +55,7 @@ def uses_document(found: Uses) -> None:
             "uses": map(_use, found.uses),
             "descendants": map(_heir, found.heirs),
             "unlisted": found.unlisted,
+            "foreign": map(str, found.foreign),
         },
     )
 
@@ -208,6 +210,11 @@ def _sentences(found: Uses) -> Iterator[str]:
     if found.unlisted:
         runs = text.plural(len(found.unlisted), "run")
         yield f"of {runs} it cannot be said: what their data held is not in the store; --json names them"
+    if found.foreign:
+        imports = ", ".join(map(str, found.foreign[:_NAMED]))
+        more = f" and {len(found.foreign) - _NAMED:,} more" if len(found.foreign) > _NAMED else ""
+        what = "it comes" if len(found.foreign) == 1 else "they come"
+        yield f"of {imports}{more} it cannot be said: what {what} from is in another store"
     if found.verified:
         yield "every record and every directory was read and verified for this"
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pkgrun.cli import pages, text
+from pkgrun.lineage.drawing.picture import clipped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +32,7 @@ _SIGNS: dict[How, tuple[str, str]] = {
 _FILES = 20
 _FACTS = 30
 _NONE = "-"
+_BEGUN = " that it started from; it made none"
 
 
 def document(found: Diff) -> dict[str, Any]:
@@ -59,6 +61,7 @@ def _side(side: Side) -> dict[str, Any]:
         "label": side.label,
         "what": side.what,
         "tree": pages.dump(side.tree) if side.tree else None,
+        "holds": side.holds,
     }
 
 
@@ -106,7 +109,7 @@ def page(found: Diff, *, everything: bool) -> None:
         extent = f"  {pages.extent(side.tree)}" if side.tree else ""
         out.print(sign[0], style=sign[1], end=" ")
         out.print(f"{text.line(side.label)}", style="bold", end="")
-        out.print(f"  {side.what}{extent}", style="dim")
+        out.print(f"  {side.what}{extent}{_BEGUN if side.holds == 'started-from' else ''}", style="dim")
     out.print()
     _files(out, "files", found.files, everything=everything)
     for data in found.data:
@@ -165,10 +168,11 @@ def _patch(out: Console, patch: str | None) -> None:
 
 def _data(out: Console, data: DataChange, *, everything: bool) -> None:
     if data.same and data.one and data.other:
-        where = _source(data.one) if data.one.source == data.other.source else None
-        _title(out, data.name, f"the same: {where or _pair(data)}")
+        named = [given for given in (data.one, data.other) if not _stored(given)] or [data.one]
+        names = dict.fromkeys(_called(out, given) for given in named)
+        _title(out, data.name, f"the same: {' → '.join(names)} ({_digest(data.one, data.other)})")
         return
-    _title(out, data.name, _pair(data), style="")
+    _title(out, data.name, f"{_source(out, data.one)} → {_source(out, data.other)}", style="")
     if data.one is None or data.other is None:
         return
     if data.files.changes is None:
@@ -178,15 +182,25 @@ def _data(out: Console, data: DataChange, *, everything: bool) -> None:
     _changes(out, data.files.changes, everything=everything)
 
 
-def _pair(data: DataChange) -> str:
-    return f"{_source(data.one)} → {_source(data.other)}"
+def _stored(given: Given) -> bool:
+    """Whether it was the store's own copy, which has no other name; an earlier run's name tells more."""
+    return given.attested and given.source == given.tree.digest
 
 
-def _source(given: Given | None) -> str:
+def _source(out: Console, given: Given | None) -> str:
     if given is None:
         return _NONE
-    doubt = "" if given.attested else ", not attested"
-    return f"{text.line(text.shown(given.source))} ({given.tree.digest[7:19]}{doubt})"
+    return f"{_called(out, given)} ({_digest(given)})"
+
+
+def _called(out: Console, given: Given) -> str:
+    """What a run was told, so short that two of them fit a line."""
+    return clipped(text.line(text.brief(text.shown(given.source))), max(15, out.width // 2 - 25))
+
+
+def _digest(*given: Given) -> str:
+    doubt = "" if all(one.attested for one in given) else ", not attested"
+    return given[0].tree.digest[7:19] + doubt
 
 
 def _section(out: Console, section: Section, *, everything: bool) -> None:

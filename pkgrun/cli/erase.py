@@ -10,7 +10,7 @@ from pkgrun.cli import text
 from pkgrun.cli.options import Command, Settings, pass_settings
 
 if TYPE_CHECKING:
-    from pkgrun.lineage.erasing import Erasure, ErasurePlan
+    from pkgrun.lineage.erasing import Affected, Erasure, ErasurePlan
 
 _NAMED = 20
 _UNCERTAIN = 8
@@ -54,7 +54,7 @@ def _show_plan(settings: Settings, planned: ErasurePlan) -> None:
     click.echo(planned.digest)
     for line in _where(planned):
         text.say(line, settings)
-    _list(settings, planned)
+    _list(settings, planned.affected, planned.unlisted)
     text.say("nothing was done; --yes with --reason does it, and cannot be undone", settings)
 
 
@@ -74,7 +74,7 @@ def _where(planned: ErasurePlan) -> list[str]:
             if count
         ]
         said.append(f"the store holds it{size}, in {', '.join(parts)}")
-    else:
+    elif not planned.unread:
         said.append("the store does not hold it; a receipt forbids that it is ever added")
     said += _unread(planned.unread)
     if planned.file is not None:
@@ -89,7 +89,7 @@ def _show(settings: Settings, done: Erasure) -> None:
     click.echo(done.receipt.digest)
     for line in _done(done):
         text.say(line, settings)
-    _list(settings, done.plan)
+    _list(settings, done.affected, done.unlisted)
 
 
 def _done(done: Erasure) -> list[str]:
@@ -100,17 +100,20 @@ def _done(done: Erasure) -> list[str]:
         again = "erased" if done.new else "it had come back, and was erased again"
         wrote = f", {text.plural(swept.packs, 'pack')} written anew" if swept.packs else ""
         said.append(f"{again}: {text.size(swept.bytes)} freed{wrote}")
+    elif done.new and done.unread:
+        said.append("nothing that can be read held it; from now on nobody can add it")
     elif done.new:
         said.append("the store did not hold it; from now on nobody can add it")
     else:
         said.append("nothing of it had come back")
     if dropped.copies or dropped.files:
-        said.append(
-            f"{text.plural(dropped.copies + dropped.files, 'file')} or cached datasets removed from this machine's cache"
-        )
+        counted = (dropped.copies, "cached dataset"), (dropped.files, "file")
+        went = " and ".join(text.plural(count, word) for count, word in counted if count)
+        said.append(f"gone from this machine's cache: {went}")
     if dropped.busy:
         said.append(
-            f"{text.plural(dropped.busy, 'cached dataset')} in use; erase it again when nobody uses it"
+            f"{text.plural(dropped.busy, 'folder')} of this machine's cache may hold it, in use or not to be read; "
+            "erase it again when nobody uses it"
         )
     said += _unread(done.unread)
     if done.open:
@@ -135,12 +138,11 @@ def _unread(keys: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _list(settings: Settings, planned: ErasurePlan) -> None:
+def _list(settings: Settings, affected: tuple[Affected, ...], unlisted: int) -> None:
     """What is to be trained again, on stdout."""
-    affected = planned.affected
-    if planned.unlisted:
+    if unlisted:
         text.say(
-            f"of {text.plural(planned.unlisted, 'run')} nobody can say whether they saw it; `pkgrun data used-by` names them",
+            f"of {text.plural(unlisted, 'run')} nobody can say whether they saw it; `pkgrun data used-by` names them",
             settings,
         )
     if not affected:
@@ -163,10 +165,14 @@ def _plan(planned: ErasurePlan) -> dict[str, Any]:
         "packs": planned.packs,
         "quarantined": planned.aside,
         "unread": list(planned.unread),
-        "affected": [{"version": str(one.version), "why": list(one.why)} for one in planned.affected],
+        "affected": _affected(planned.affected),
         "unlisted": planned.unlisted,
         "receipt": planned.receipt.model_dump(mode="json") if planned.receipt else None,
     }
+
+
+def _affected(affected: tuple[Affected, ...]) -> list[dict[str, Any]]:
+    return [{"version": str(one.version), "why": list(one.why)} for one in affected]
 
 
 def _document(done: Erasure) -> dict[str, Any]:
@@ -177,6 +183,8 @@ def _document(done: Erasure) -> dict[str, Any]:
         "swept": done.swept.model_dump(mode="json"),
         "cached": {"copies": done.dropped.copies, "files": done.dropped.files, "in_use": done.dropped.busy},
         "open": list(done.open),
+        "affected": _affected(done.affected),
+        "unlisted": done.unlisted,
         "unread": list(done.unread),
         "receipt": done.receipt.model_dump(mode="json"),
     }

@@ -130,7 +130,9 @@ def _numbers(one: Happening) -> str:
 
 
 def _what(one: Happening) -> str:
-    if one.status in (None, "successful", "missing"):
+    if one.status == "missing":
+        return "missing"
+    if one.status in (None, "successful"):
         return _DONE.get(one.kind, one.kind)
     return f"{_TRIED.get(one.kind, one.kind)} {one.status}"
 
@@ -145,10 +147,10 @@ def _rest(one: Happening, longest: int) -> Iterator[str]:
     for given in one.data:
         role = "" if given.role != "evaluated" or one.kind == "evaluation" else "evaluated "
         doubt = "" if given.attested else ", not attested"
-        yield f"{role}on {clipped(text.line(given.name), longest)}{doubt}"
+        yield f"{role}on {clipped(text.line(text.brief(given.name)), longest)}{doubt}"
     yield from _numbers_of(one)
     if one.source:
-        yield f"from {clipped(text.line(one.source), longest)}"
+        yield f"from {clipped(text.line(text.brief(one.source)), longest)}"
     if one.digest and one.kind == "erasure":
         yield one.digest[:15]
     if one.reason:

@@ -103,6 +103,10 @@ class _Lines:
                 yield [*self._environment(node), *_devices(self.tree.maker(id))]
             elif isinstance(node, SourceNode | CommitNode):
                 yield _origin(node)
+            elif edge.kind == "reproduces" and edge.subject == id:
+                made = self.tree.made(edge.object)
+                words = f", which made {made}" if made else ""
+                yield [("did the run ", ""), (edge.object[:13], "bold"), (f" again{words}", "")]
         if isinstance(top, VersionNode) and top.erased:
             count = text.plural(len(top.erased), "content")
             yield [(f"erased since: {count} that it, or what it came from, had seen", "red")]
@@ -155,9 +159,9 @@ class _Lines:
 
 
 def called(node: DataNode, edge: Edge) -> str:
-    """The name that a run gave to its data, if it is one still, or else has."""
+    """The name that a run gave to its data, if it is one still, or else has. The store's own copy goes by its digest."""
     if edge.source in node.names or not node.names:
-        return edge.source or edge.folder or node.id[:15]
+        return text.brief(edge.source or edge.folder or node.id)
     return node.names[0]
 
 

@@ -59,6 +59,10 @@ class Tree:
         node = self.nodes.get(next(made, id))
         return node if isinstance(node, RunNode) else None
 
+    def made(self, run: str) -> str | None:
+        """The version that a run made, if it is known."""
+        return next((edge.object for edge in self._by_subject[run] if edge.kind == "made"), None)
+
     def said(self, id: str) -> list[Edge]:
         """What a version and its run say."""
         maker = self.maker(id)

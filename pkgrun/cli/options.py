@@ -22,9 +22,10 @@ Exit codes:
    0  done                              7  conflict with what is there
    1  the package's code failed         8  damage, or a verification that fails
    2  the call is wrong                 9  permission denied
-   4  the package cannot do that       70  a bug in pkgrun
-   5  out of time                      75  temporary: try again
-   6  not found                   130/143  stopped by Ctrl-C / SIGTERM
+   3  test data was seen in training   70  a bug in pkgrun
+   4  the package cannot do that       75  temporary: try again
+   5  out of time                 130/143  stopped by Ctrl-C / SIGTERM
+   6  not found
 """
 
 

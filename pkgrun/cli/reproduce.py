@@ -57,7 +57,8 @@ def reproduce(
 
     The verdict is one of three. identical (exit code 0): the same came out, and both times it was attested what went in.
     differs (8): these files do, and this is known to cause it, or possible. unproven (8): nothing differs, but it is not
-    shown that the same went in.
+    shown that the same went in, or nothing came out that could be compared. What secrets were is not recorded, so with one
+    nothing is proven. The installed files are held to the hashes that each package lists of its own.
     """
     follow(
         settings,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _VERDICTS = {
     "identical": ("●", "green", "the same came out, byte for byte"),
     "differs": ("✗", "red", "what came out is not the same"),
-    "unproven": ("○", "yellow", "the same came out, but it is not shown that the same went in"),
+    "unproven": ("○", "yellow", "nothing that came out differs, but that is not proof enough"),
 }
 _NAMED = 10
 

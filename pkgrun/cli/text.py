@@ -188,3 +188,8 @@ def interactive() -> bool:
 def shown(path: str) -> str:
     """A path as text, whatever bytes it is made of."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def brief(name: str) -> str:
+    """A name of data; a digest by its beginning."""
+    return name[:15] if re.fullmatch("sha256:[0-9a-f]{64}", name) else name

@@ -30,6 +30,8 @@ from pkgrun.store.local import translate
 _WAIT = 0.1
 _TOLD = 0.1
 _NAMED = 3
+_GONE = ".gone."
+"""What is being removed begins so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ class Copies:
         try:
             for name in os.listdir(self.folder):
                 path = os.path.join(self.folder, name)
-                if name.startswith(".gone."):
+                if name.startswith(_GONE):
                     shutil.rmtree(path, ignore_errors=True)
                 elif name.endswith(".lock"):
                     with suppress(FileNotFoundError):
@@ -231,7 +233,7 @@ class Copies:
             raws: the SHA-256 of each.
 
         Returns:
-            How many datasets' copies were removed, and how many are in use and stay for now.
+            How many datasets' copies were removed, and how many are in use, or cannot be removed, and stay for now.
 
         Raises:
             PermissionDenied, Temporary: the system refuses.
@@ -239,14 +241,19 @@ class Copies:
         gone = busy = 0
         wanted = {raw.hex() for raw in raws}
         try:
-            names = [name for name in os.listdir(self.folder) if name.endswith(".lock")]
+            names = os.listdir(self.folder)
         except FileNotFoundError:
             return 0, 0
         except OSError as error:
             raise translate(error, shown(self.folder)) from error
         for name in names:
             path = os.path.join(self.folder, name)
-            if any(manifest.holds(slot, wanted) for slot in _slots(path.removesuffix(".lock"))):
+            if name.startswith(_GONE):  # a removal that was interrupted; whatever it is of
+                shutil.rmtree(path, ignore_errors=True)
+                busy += os.path.lexists(path)
+            elif name.endswith(".lock") and any(
+                manifest.holds(slot, wanted) for slot in _slots(path.removesuffix(".lock"))
+            ):
                 removed = self._removed(path)
                 gone, busy = gone + removed, busy + (not removed)
         return gone, busy
@@ -445,7 +452,7 @@ def _remove(path: str, folder: str) -> None:
 
 def _discard(path: str, folder: str) -> None:
     """Take a folder away at once, and remove it then: a crash between leaves rubbish that the next one sweeps."""
-    gone = os.path.join(folder, f".gone.{os.urandom(8).hex()}")
+    gone = os.path.join(folder, _GONE + os.urandom(8).hex())
     with suppress(FileNotFoundError):
         os.rename(path, gone)
     shutil.rmtree(gone, ignore_errors=True)

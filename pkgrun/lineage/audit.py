@@ -8,23 +8,27 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import takewhile
 
-from pkgrun.errors import Damaged, NotFound, UsageError
-from pkgrun.identity import DIGEST_PATTERN, Version, check_name
-from pkgrun.lineage import doubts, index, pedigree, rungs
-from pkgrun.lineage.audited import Audit, Reservation, Verdict
+from pkgrun.errors import Damaged, Erased, NotFound, UsageError
+from pkgrun.identity import DIGEST_PATTERN
+from pkgrun.lineage import asked, doubts, excuses, index, newest, origins, pedigree, rungs
+from pkgrun.lineage.audited import Audit, Elsewhere, Reservation, Verdict
+from pkgrun.lineage.excuses import Ground
+from pkgrun.lineage.newest import Known
 from pkgrun.lineage.pedigree import Member, Pedigree
-from pkgrun.lineage.relations import Held, Named, Relations
+from pkgrun.lineage.relations import Held, Named
 from pkgrun.observe import Observer, Phase, silent
+from pkgrun.records import Tree
 from pkgrun.runs import inspection
 from pkgrun.runs.inspection import Inspection
-from pkgrun.store import numbers, packs, trees
+from pkgrun.store import packs
 from pkgrun.store.backend import Backend
 from pkgrun.store.fsck.findings import FROM, Finding, report
 from pkgrun.store.fsck.forms import needs_of
+from pkgrun.store.fsck.needs import Ways, raw_of
 from pkgrun.store.objects import digest_of
 from pkgrun.store.parallel import each
 from pkgrun.store.root import Store
@@ -33,13 +37,16 @@ from pkgrun.store.root import Store
 class Unrelated:
     """Of which nothing is known backwards: something in the store, not of this version perhaps, cannot be read."""
 
-    def __init__(self, why: Damaged) -> None:
+    def __init__(self, why: Damaged | Erased) -> None:
         self.why = why
 
     def children(self, of: Named) -> list[Named]:
         return []
 
     def runs_from(self, of: Named) -> list[str]:
+        return []
+
+    def unnumbered(self, package: str) -> list[str]:
         return []
 
     def by_record(self, digest: str) -> list[Named]:
@@ -50,19 +57,19 @@ class Unrelated:
 
 
 @contextmanager
-def related(store: Store) -> Iterator[Relations | Unrelated]:
+def related(store: Store) -> Iterator[Known | Unrelated]:
     """What is related to what in a store: by its index, brought up to date; nothing, where that cannot be made."""
     with ExitStack() as stack:
         try:
-            found: Relations | Unrelated = stack.enter_context(index.opened(store))
-        except Damaged as error:
+            found: Known | Unrelated = stack.enter_context(index.opened(store))
+        except (Damaged, Erased) as error:
             found = Unrelated(error)
         yield found
 
 
 def audit(
     store: Store,
-    relations: Relations | Unrelated,
+    relations: Known | Unrelated,
     name: str,
     *,
     expect: str | None = None,
@@ -78,37 +85,34 @@ def audit(
         observer: told how far it is, from several threads.
 
     Raises:
-        UsageError, InvalidName: that is no version's name, or no digest.
+        UsageError, InvalidName: that is no version's name, no digest, or nothing came from that other store.
         NotFound: there is nothing of such a version.
         Damaged: the newest version was asked for, and which one that is cannot be told.
         PermissionDenied, Temporary: the store cannot be read.
     """
     if expect is not None and not re.fullmatch(DIGEST_PATTERN, expect):
         raise UsageError(f"{expect!r} is no digest", hint="such as sha256: and 64 hexadecimal digits")
-    package, version = _meant(store.backend, name)
+    package, version = newest.meant(store.backend, relations, name)
     observer(Phase("lineage", time.time()))
     found = pedigree.trace(store.backend, relations, package, version)
-    _check_there(found, package)
+    _check_there(store.backend, relations, found, package)
+    if other is not None:
+        origins.check_asked(found, other)
     seen = inspection.inspect_some(store, found.some, observer=observer)
     written = _digests(store.backend, found)
-    wrong = [
-        *_concerning(seen, found),
-        *_absent(found),
-        *_given_otherwise(store, found),
-        *doubts.contradicted(other, found),
-    ]
-    resting = _resting(found)
-    records = tuple(sorted({key for member in resting for key in member.once}))
-    whole = all(member.record is not None and member.intent is not None for member in resting)
-    told = fingerprint(records, written) if whole else ""
+    wrong, weak = _judged(store, found, seen, written)
+    weak += origins.unchecked(found, other)
+    there: list[Elsewhere] = []
+    if other is not None:
+        denied, weaker, there = origins.there(other, found, _look(observer))
+        wrong, weak = wrong + denied, weak + weaker
+    if isinstance(relations, Unrelated):
+        weak.append(_unrelated(found.versions[0], relations))
+    records, told = _fingerprint(found, written)
     own = written.get(found.versions[0].key or "")
     if expect is not None and expect not in (own, told):
         wrong.append(_unexpected(found.versions[0], expect, own, told))
     findings = report(wrong, seen.report.scope).findings
-    weak = tuple(doubts.reservations(store, found, seen, checked=other is not None))
-    if isinstance(relations, Unrelated):
-        said = f"which runs measured it cannot be told, because {relations.why.message}"
-        weak += (Reservation("evaluations-unknown", found.versions[0].label, said),)
     return Audit(
         name=str(found.versions[0].label),
         verdict=_verdict(findings, bool(weak)),
@@ -116,30 +120,57 @@ def audit(
         fingerprint=told,
         records=records,
         expected=expect,
-        steps=tuple(rungs.steps(found, seen, findings, written)),
+        steps=tuple(rungs.steps(found, seen, findings, written, _bereft(store, seen))),
         chain=rungs.chain(found, findings),
         findings=findings,
-        reservations=weak,
+        reservations=tuple(weak),
+        elsewhere=tuple(there),
         scope=seen.report.scope,
     )
 
 
-def _meant(backend: Backend, name: str) -> tuple[str, Version]:
-    """The number that a name means; whether it is there, and can be read, is for the audit to tell."""
-    package, at, number = name.partition("@")
-    check_name(package)
-    if at and not number:
-        raise UsageError(f"{name!r} lacks the version after @", hint=f"such as {package}@1.0")
-    if not number or re.fullmatch(r"[1-9][0-9]{0,7}", number):
-        newest = numbers.newest(backend, package, int(number) if number else None)
-        return package, newest.version
-    return package, Version.parse(number)
+def _judged(
+    store: Store, found: Pedigree, seen: Inspection, written: dict[str, str]
+) -> tuple[list[Finding], list[Reservation]]:
+    """What this store alone says: what is wrong, and what weakens the claim."""
+    grounds = excuses.grounds(store.backend, seen.contents.gone)
+    wrong = [
+        *_concerning(seen, found, grounds),
+        *_absent(found),
+        *asked.given_otherwise(store, found),
+        *origins.contradicted(store, found, written),
+    ]
+    return wrong, list(doubts.reservations(store, found, seen, grounds))
 
 
-def _check_there(found: Pedigree, package: str) -> None:
-    """Of a number that was never given nothing can be proven; one that is missing before others was."""
+def _unrelated(first: Member, relations: Unrelated) -> Reservation:
+    said = f"which runs measured it cannot be told, because {relations.why.message}"
+    return Reservation("evaluations-unknown", first.label, said)
+
+
+def _look(observer: Observer) -> origins.Look:
+    """How an origin is audited in its store."""
+
+    def look(store: Store, name: str) -> Audit:
+        with related(store) as relations:
+            return audit(store, relations, name, observer=observer)
+
+    return look
+
+
+def _bereft(store: Store, seen: Inspection) -> Callable[[Tree], bool]:
+    """Whether something in a tree was erased."""
+    ways = Ways(store.objects, seen.contents.gone)
+    return lambda tree: bool(seen.contents.gone) and ways.leads(raw_of(tree.digest))
+
+
+def _check_there(backend: Backend, relations: Known | Unrelated, found: Pedigree, package: str) -> None:
+    """Of a number that was never given nothing can be proven; one that is missing before others was, or that a run has made."""
     first = found.versions[0]
-    if first.key not in found.chain and not found.followers and not found.tombstones:
+    if first.key in found.chain or found.followers or found.tombstones:
+        return
+    made = (f"{package}@{version}" for version in newest.missing(backend, relations, package))
+    if first.label not in made:
         raise NotFound(
             f"there is no {first.label}", hint=f"`pkgrun package show {package}` shows its versions"
         )
@@ -159,6 +190,14 @@ def _resting(found: Pedigree) -> list[Member]:
     mine = list(takewhile(lambda member: member.part != "origin", found.versions))
     labels = {f"{name}@{number}" for member in mine for name, number, _ in pedigree.given(member)}
     return mine + [member for member in found.datasets if member.label in labels]
+
+
+def _fingerprint(found: Pedigree, written: dict[str, str]) -> tuple[tuple[str, ...], str]:
+    """The keys of the records that it is of, and what it is; empty if one of them cannot be read."""
+    resting = _resting(found)
+    keys = tuple(sorted({key for member in resting for key in member.once}))
+    whole = all(member.record is not None and member.intent is not None for member in resting)
+    return keys, fingerprint(keys, written) if whole else ""
 
 
 def fingerprint(keys: tuple[str, ...], written: dict[str, str]) -> str:
@@ -187,13 +226,16 @@ def _unexpected(first: Member, expect: str, own: str | None, told: str) -> Findi
     message = f"{key} is not what was expected: neither its digest nor the fingerprint is {expect}"
     if own:
         message += f", but {own}" + (f" and {told}" if told else "")
-    return Finding("record-altered", "hole", key, message, FROM, needs_of(key))
+    return Finding("unexpected", "hole", key, message, _EXPECT, needs_of(key))
+
+
+_EXPECT = "whichever is right, the store or what was kept of it, is not known here; see that it is kept of this version"
 
 
 # ---------------------------------------------------------------------- what is wrong
 
 
-def _concerning(seen: Inspection, found: Pedigree) -> Iterator[Finding]:
+def _concerning(seen: Inspection, found: Pedigree, grounds: Mapping[bytes, Ground]) -> Iterator[Finding]:
     """What was found, but for rubbish, what is wrong with a record after it alone, and with packs that hold nothing of it."""
     wanted, there = seen.contents.wanted, seen.contents.found.packs
     for one in seen.report.findings:
@@ -206,6 +248,8 @@ def _concerning(seen: Inspection, found: Pedigree) -> Iterator[Finding]:
         )
         if one.severity not in ("rubbish", "note") and not after and not others:
             yield one
+        if one.kind == "erased":
+            yield from (excuses.unexcused(one, raw) for raw in one.digests if grounds[raw] == "none")
 
 
 def _absent(found: Pedigree) -> Iterator[Finding]:
@@ -219,34 +263,3 @@ def _absent(found: Pedigree) -> Iterator[Finding]:
             key = f"runs/{member.run}/intent.json"
             message = f"{key} is missing, and {member.run} was a run"
             yield Finding("record-missing", "hole", key, message, FROM, needs_of(key))
-
-
-def _given_otherwise(store: Store, found: Pedigree) -> Iterator[Finding]:
-    """Runs that say to have been given a registered dataset, and name another content than it has."""
-    records = {member.label: member for member in found.datasets}
-    for member in found.versions:
-        facts = member.outcome.facts if member.outcome else None
-        request = member.intent.training if member.intent else None
-        if facts is None or request is None:
-            continue
-        for label, data in ((request.data, facts.data), (request.evaluation_data, facts.evaluation_data)):
-            parts = pedigree.REGISTERED.fullmatch(label or "")
-            standing = records.get(f"{parts[1]}@{parts[2]}") if parts else None
-            if parts is None or standing is None or standing.record is None or data is None:
-                continue
-            tree = _below(store, standing.record.tree.digest, (parts[3] or "").strip("/"))
-            if data.attested and tree not in (None, data.tree.digest):
-                key = f"runs/{member.run}/outcome.json"
-                message = f"{key} says that {label} was {data.tree.digest}, and {standing.key} says otherwise"
-                yield Finding("record-altered", "hole", key, message, FROM, needs_of(key))
-
-
-def _below(store: Store, digest: str, path: str) -> str | None:
-    """The digest of a folder in a tree; None of what is no folder, or cannot be read, which is told elsewhere."""
-    try:
-        entry = trees.find(store.objects, digest, path) if path else None
-    except (NotFound, Damaged):
-        return None
-    if entry is None:
-        return digest
-    return entry.digest if entry.kind == "dir" else None

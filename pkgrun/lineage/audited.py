@@ -33,18 +33,21 @@ Doubt = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One rung. `count`: files, directories, or records; of contents each is counted once, by the oldest that holds it."""
+    """One rung. `count`: files, directories, or records that were read; of contents each is counted once, by the oldest that
+    holds it. `erased`: files that a receipt says were erased, so that nobody can read them."""
 
     what: What
     count: int
     bytes: int
     ok: bool
+    erased: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
     """Data that a run was given. `label`: of a registered dataset. `listed`: the store holds the names and digests of all its
-    files; `kept`: these too."""
+    files; `kept`: these too, still and all of them. `gone`: why they are not, if they were: given up with the version, or some of them
+    erased; also of registered data."""
 
     role: Literal["input", "trained", "evaluated"]
     label: str | None
@@ -53,6 +56,7 @@ class Given:
     attested: bool
     listed: bool
     kept: bool
+    gone: Literal["removed", "erased"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,17 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """An origin that was audited in the store that it is of: which version came from it, its name there, and what was found."""
+
+    label: str
+    origin: str
+    store: str
+    verdict: Verdict
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """One version, from every byte up.
 
@@ -106,6 +121,7 @@ class Audit:
     chain: Check
     findings: tuple[Finding, ...]
     reservations: tuple[Reservation, ...]
+    elsewhere: tuple[Elsewhere, ...]
     scope: Scope
 
     @property

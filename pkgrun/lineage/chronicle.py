@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
-from pkgrun.errors import NotFound, UsageError
-from pkgrun.identity import check_name
+from pkgrun.errors import Damaged, NotFound, UsageError
+from pkgrun.identity import Version, check_name
 from pkgrun.lineage import happenings, looking
 from pkgrun.lineage.graph import MissingNode
 from pkgrun.lineage.happenings import Names
@@ -19,7 +19,7 @@ from pkgrun.lineage.ledger import Role, raw
 from pkgrun.lineage.relations import Named
 from pkgrun.lineage.tables import Tables, sound
 from pkgrun.lineage.uses import Use, answer
-from pkgrun.records import DatasetRecord, RunRecord
+from pkgrun.records import DatasetRecord, RunRecord, VersionRecord
 from pkgrun.records.erasing import Receipt
 from pkgrun.store import erased, numbers, registry
 from pkgrun.store.parallel import each
@@ -51,7 +51,7 @@ def history(store: Store, index: Index, name: str, *, limit: int | None = None) 
     if limit is not None and limit < 0:
         raise UsageError(f"limit must be 0 or more, not {limit}")
     forced, bare = _parsed(name)
-    package = forced != "dataset" and bool(numbers.majors(store.backend, bare))
+    package = forced != "dataset" and bool(_numbers(store, bare))
     dataset = forced != "package" and registry.exists(store.backend, bare, 1)
     if not package and not dataset:
         hint = "`pkgrun package list` and `pkgrun dataset list` show what there is"
@@ -61,7 +61,7 @@ def history(store: Store, index: Index, name: str, *, limit: int | None = None) 
     return History(
         name=bare,
         what="package" if package else "dataset",
-        happenings=tuple(_told(store, wanted)),
+        happenings=tuple(_once(list(_told(store, wanted)))),
         earlier=len(found) - len(wanted),
         namesake=package and dataset,
     )
@@ -78,6 +78,12 @@ def _told(store: Store, moments: Sequence[_Moment]) -> Iterator[Happening]:
         yield moment.tell(record)
 
 
+def _once(found: Sequence[Happening]) -> Iterator[Happening]:
+    """Of a number whose record is not there the run that was given it tells more than its gap."""
+    told = {one.version for one in found if one.run is not None}
+    return (one for one in found if one.run is not None or one.status != "missing" or one.version not in told)
+
+
 _NONE = MissingNode("", "run", "")
 
 
@@ -92,20 +98,42 @@ def _parsed(name: str) -> tuple[str | None, str]:
 
 
 def _of_package(store: Store, index: Index, package: str) -> Iterator[_Moment]:
-    """Its versions, the runs that began with them, removals, and erasures of what they had seen."""
-    made = {record.run: record for record in numbers.versions(store.backend, package)}
-    runs = set(made)
-    for record in made.values():
-        runs.update(index.runs_from(Named(package, record.version)))
+    """Its versions, the runs that began with them, removals, and erasures of what they had seen; and gaps, where they would be."""
+    made: dict[str, VersionRecord] = {}
+    last = datetime.fromtimestamp(0, UTC)
+    runs: set[str] = set()
+    for version in _numbers(store, package):
+        runs.update(index.runs_from(Named(package, version)))
+        try:
+            record = numbers.read(store.backend, package, version)
+        except (NotFound, Damaged) as error:
+            why = error.message if isinstance(error, Damaged) else happenings.NOT_THERE
+            yield _certain(last, happenings.gap(last, package, version, why))
+        else:
+            made[record.run], last = record, record.created
+    runs.update(made)
     names = Names(index)
     for run in runs:
-        tell = partial(happenings.ran, names, version=made.get(run))
+        tell = partial(_ran, names, made.get(run))
         yield _Moment(happenings.begun(run), run, tell)
     for version, removal in numbers.removals(store.backend, package).items():
         yield _certain(removal.created, happenings.removed(removal, version))
     for receipt in erased.receipts(store.backend):
         if any(name.startswith(f"{package}@") for name in receipt.versions):
             yield _certain(receipt.created, happenings.erased(receipt))
+
+
+def _numbers(store: Store, package: str) -> list[Version]:
+    """The numbers that were given, as far as keys tell: up to the last of each major, also those whose record is not there."""
+    found = []
+    for name in sorted(store.backend.list(f"packages/{package}")):
+        keys = (
+            numbers.RECORD.fullmatch(f"packages/{package}/{name}/{key}")
+            for key in store.backend.list(f"packages/{package}/{name}")
+        )
+        minors = [int(one[3]) for one in keys if one]
+        found += [Version(int(name), minor) for minor in range(max(minors, default=-1) + 1)]
+    return found
 
 
 def _certain(at: datetime, told: Happening) -> _Moment:
@@ -124,6 +152,14 @@ def _of_dataset(store: Store, index: Index, dataset: str) -> Iterator[_Moment]:
     for receipt in erased.receipts(store.backend):
         if _concerns(index, receipt, records):
             yield _certain(receipt.created, happenings.erased(receipt))
+
+
+def _ran(names: Names, version: VersionRecord | None, run: _Run) -> Happening:
+    """A run that began with the package; that it made a version is not enough for that to be there."""
+    told = happenings.ran(names, run, version)
+    if version is None and isinstance(run, RunRecord) and run.version is not None:
+        return replace(told, status="missing", error=happenings.NOT_THERE)
+    return told
 
 
 def _registered(store: Store, record: DatasetRecord, before: DatasetRecord | None, run: _Run) -> Happening:

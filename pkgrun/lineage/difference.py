@@ -18,18 +18,20 @@ How = Literal["added", "changed", "removed"]
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two. `tree`: its files; of a run that made no version, those that it started from."""
+    """One of the two. `tree`: its files. `holds`: whether they are its own, or, of a run that made none, what it started from."""
 
     label: str
     what: What
     tree: Tree | None
+    holds: Literal["own", "started-from"] = "own"
 
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
     """A file or link that one has and the other has not, or has otherwise. Sizes in bytes, None where it is not.
 
-    `executable`: that it is so in only one of the two. `patch`: lines of a unified diff, of small text files if that was asked.
+    `executable`: that it is so in only one of the two. `patch`: lines of a unified diff, of small text files if that was asked;
+    a name that could be taken for a line is quoted in it, as git does.
     """
 
     path: str

@@ -5,7 +5,6 @@ What stands side by side is `runs/comparison`'s; here is what leads from the one
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -23,18 +22,15 @@ from pkgrun.lineage.difference import (
     Section,
     Topic,
 )
+from pkgrun.lineage.patches import Patches
 from pkgrun.lineage.sides import Directories, Meant
 from pkgrun.observe import Observer, silent
 from pkgrun.records import Environment, Facts, Tree
 from pkgrun.runs.comparison import Row, Subject, Value, rows
 from pkgrun.store import trees
 from pkgrun.store.files import shown
-from pkgrun.store.objects import Objects
 from pkgrun.store.root import Store
-from pkgrun.store.trees import Difference, Entry
-
-SMALL = 1 << 16
-"""Bytes up to which a text file's lines are compared."""
+from pkgrun.store.trees import Difference
 
 _DATASETS = ("data", "evaluation data")
 
@@ -57,22 +53,22 @@ def diff(
 
     Args:
         one, other: as `sides.find` takes them.
-        patch: also the lines that differ in small text files that the store holds.
+        patch: also the lines that differ in small text files, of the store or of a folder of this machine.
 
     Raises:
         UsageError, InvalidName, NotFound, DataInvalid, PermissionDenied: one of them means nothing that there is.
+        Temporary: a folder changed while it was read.
         Damaged: what the store holds of one cannot be read.
     """
     directories = Directories(store.objects)
-    pair = tuple(
+    first, second = pair = [
         sides.find(store, text, directories, machine=machine, observer=observer) for text in (one, other)
-    )
-    first, second = pair
+    ]
     subjects = [meant.subject for meant in pair if meant.subject is not None]
     return Diff(
         one=first.side,
         other=second.side,
-        files=_files_of(directories, first, second, store.objects if patch else None),
+        files=_files_of(directories, first, second, Patches(store.objects, *pair) if patch else None),
         data=tuple(_data(directories, subjects)) if len(subjects) == 2 else (),
         sections=tuple(_sections(subjects)) if len(subjects) == 2 else (),
     )
@@ -81,7 +77,7 @@ def diff(
 # ---------------------------------------------------------------------- files
 
 
-def _files_of(directories: Directories, one: Meant, other: Meant, patched: Objects | None) -> Files:
+def _files_of(directories: Directories, one: Meant, other: Meant, patched: Patches | None) -> Files:
     for meant in (one, other):
         if meant.removed:
             return Files(None, f"the content of {meant.side.label} was removed")
@@ -91,7 +87,7 @@ def _files_of(directories: Directories, one: Meant, other: Meant, patched: Objec
 
 
 def _files(
-    directories: Directories, one: Tree | None, other: Tree | None, patched: Objects | None = None
+    directories: Directories, one: Tree | None, other: Tree | None, patched: Patches | None = None
 ) -> Files:
     """The way from one tree to another."""
     if one is None or other is None:
@@ -103,7 +99,7 @@ def _files(
     return Files(tuple(_change(each, patched) for each in found))
 
 
-def _change(found: Difference, patched: Objects | None) -> FileChange:
+def _change(found: Difference, patched: Patches | None) -> FileChange:
     was, now = found.was, found.now
     return FileChange(
         path=shown(found.path),
@@ -111,37 +107,8 @@ def _change(found: Difference, patched: Objects | None) -> FileChange:
         before=was.bytes if was else None,
         after=now.bytes if now else None,
         executable=bool(was and now and was.executable != now.executable),
-        patch=_patch(patched, shown(found.path), was, now) if patched else None,
+        patch=patched.of(found) if patched else None,
     )
-
-
-def _patch(objects: Objects, path: str, was: Entry | None, now: Entry | None) -> str | None:
-    """The lines that differ; None of what is large, no text, or not in the store."""
-    before, after = _lines(objects, was), _lines(objects, now)
-    if before is None or after is None:
-        return None
-    old, new = (f"a/{path}" if was else "/dev/null"), (f"b/{path}" if now else "/dev/null")
-    lines = difflib.unified_diff(before, after, old, new, lineterm="")
-    return "\n".join(lines)
-
-
-def _lines(objects: Objects, entry: Entry | None) -> list[str] | None:
-    if entry is None:
-        return []
-    if entry.kind == "symlink":
-        return [shown(entry.target)]
-    if entry.bytes > SMALL:
-        return None
-    try:
-        data = objects.read(entry.digest)
-        lines = data.decode().split("\n")
-    except (PkgrunError, UnicodeDecodeError):
-        return None
-    if b"\0" in data:
-        return None
-    if lines[-1]:
-        lines[-1] += "\n\\ No newline at end of file"
-    return lines if lines[-1] else lines[:-1]
 
 
 # ---------------------------------------------------------------------- data

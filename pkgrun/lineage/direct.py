@@ -9,13 +9,13 @@ from typing import NoReturn
 from pkgrun.errors import Damaged, NotFound
 from pkgrun.identity import Version
 from pkgrun.lineage.index import opened
-from pkgrun.lineage.relations import Held, Named, Relations
-from pkgrun.store import numbers, registry
+from pkgrun.lineage.relations import Held, Named, Traced
+from pkgrun.store import erased, numbers, registry
 from pkgrun.store.root import Store
 
 
 @contextmanager
-def related(store: Store, *, up: bool) -> Iterator[Relations]:
+def related(store: Store, *, up: bool) -> Iterator[Traced]:
     """What is related to what: by the index, or, for who goes up only, by what can be looked up without it.
 
     Raises:
@@ -23,7 +23,7 @@ def related(store: Store, *, up: bool) -> Iterator[Relations]:
     """
     with ExitStack() as stack:
         try:
-            found: Relations = stack.enter_context(opened(store))
+            found: Traced = stack.enter_context(opened(store))
         except Damaged as error:
             if not up:
                 raise
@@ -45,6 +45,10 @@ class Direct:
         """Not without an index."""
         raise self.why
 
+    def reproductions(self, of: Named) -> NoReturn:
+        """Not without an index."""
+        raise self.why
+
     def by_record(self, digest: str) -> list[Named]:
         """The versions of this store whose record has that digest."""
         return [named for named in self._versions() if self._digest(named) == digest]
@@ -57,6 +61,12 @@ class Direct:
                 records = registry.records(self._store.backend, name)
                 found += [Held(record.label, "") for record in records if record.tree.digest == tree]
         return found
+
+    def saw(self, digest: str) -> list[Named]:
+        """Of a content that was erased, the versions that its receipt names."""
+        found = erased.receipt(self._store.backend, bytes.fromhex(digest[7:]))
+        names = (name.partition("@") for name in found.versions) if found else ()
+        return [Named(package, Version.parse(number)) for package, _, number in names]
 
     def _versions(self) -> Iterator[Named]:
         backend = self._store.backend

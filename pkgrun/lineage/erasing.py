@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pkgrun.errors import Damaged, NotFound, UsageError
-from pkgrun.identity import DIGEST_PATTERN
+from pkgrun.errors import UsageError
+from pkgrun.lineage import contents
 from pkgrun.lineage.relations import Named
 from pkgrun.lineage.uses import Uses, used_by
 from pkgrun.observe import Observer, silent
@@ -19,11 +18,15 @@ from pkgrun.runs import erasing as operation
 from pkgrun.runs import lookup
 from pkgrun.runs.caches import Dropped
 from pkgrun.store import erasing as places
-from pkgrun.store import trees
-from pkgrun.store.files import nothing, shown, take
+from pkgrun.store import owned, trees
+from pkgrun.store.files import shown
+from pkgrun.store.objects import digest_of
 from pkgrun.store.root import Store
 
 _NOTHING = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_NO_FILES = digest_of(b'{"entries":[]}')
+_NODE = 64 << 20
+"""Bytes of a file from which on it is no directory's."""
 _NAMED = 1000
 _REASON = 10_000
 
@@ -46,7 +49,7 @@ class ErasurePlan:
 
     `file`: what was hashed to know which content is meant, which is the user's and stays. `bytes`: None if nobody knows. `held`: whether the
     store holds it. `packs` are written anew, `objects` deleted, `aside` are files in quarantine. `unread`: packs that nobody can read.
-    `unlisted`: runs of which nobody can say whether they saw it.
+    `unlisted`: runs, and imports from other stores, of which nobody can say whether they saw it.
     `receipt`: of the erasure before, if there was one.
     """
 
@@ -73,7 +76,8 @@ class Erasure:
 
     `new`: there was no receipt before; else it only took out what had come back. `run`: its operation, None if there was nothing
     to do. `swept` and `dropped`: what went from the store, and from this machine's caches. `open`: operations that go on; one
-    that brings the content in takes it out again, and fails.
+    that brings the content in takes it out again, and fails. `affected`, `unlisted`: as of the plan, looked up again when there was a
+    receipt: from then on nobody commits what has seen it. The receipt tells what was known before.
     """
 
     plan: ErasurePlan
@@ -84,11 +88,8 @@ class Erasure:
     dropped: Dropped
     unread: tuple[str, ...]
     open: tuple[str, ...]
-
-    @property
-    def affected(self) -> tuple[Affected, ...]:
-        """The versions to train again."""
-        return self.plan.affected
+    affected: tuple[Affected, ...]
+    unlisted: int
 
     @property
     def certain(self) -> bool:
@@ -96,18 +97,19 @@ class Erasure:
         return not self.unread and not self.dropped.busy
 
 
-def plan(store: Store, content: str) -> ErasurePlan:
+def plan(store: Store, content: str, *, observer: Observer = silent) -> ErasurePlan:
     """Say what an erasure would do; nothing is changed.
 
     Raises:
-        UsageError: it is a directory, or empty, or no digest.
+        UsageError: it is a directory, or empty, or no digest, or a record, a log or a lock of this store; or it may mean two things.
         NotFound, PermissionDenied, Temporary: the file, or the store, cannot be read.
     """
-    digest, size, file = meant(store, content)
+    digest, size, file = meant(store, content, observer)
     raw = bytes.fromhex(digest[7:])
     found = places.find(store.backend, {raw})
     size = found.size(raw) if size is None else size
-    _check_file(store, digest, size, found)
+    _check_file(digest, size, file, found)
+    _check_not_own(store, digest, size, found)
     uses = used_by(store, digest)
     return ErasurePlan(
         digest=digest,
@@ -118,7 +120,7 @@ def plan(store: Store, content: str) -> ErasurePlan:
         aside=len(found.aside),
         unread=found.unread,
         affected=tuple(_affected(uses)),
-        unlisted=len(uses.unlisted),
+        unlisted=len(uses.unlisted) + len(uses.foreign),
         receipt=uses.erased,
     )
 
@@ -134,7 +136,7 @@ def erase(store: Store, content: str, *, reason: str, by: Actor, observer: Obser
         raise UsageError(
             "an erasure needs a reason", hint="say why, in 10,000 characters at most: it stays for ever"
         )
-    planned = plan(store, content)
+    planned = plan(store, content, observer=observer)
     request = ErasureRequest(
         digest=planned.digest,
         bytes=planned.bytes,
@@ -143,6 +145,7 @@ def erase(store: Store, content: str, *, reason: str, by: Actor, observer: Obser
         versions=tuple(map(str, planned.affected[:_NAMED])),
     )
     done = operation.erase(store, request, by=by, observer=observer)
+    uses = used_by(store, planned.digest)
     return Erasure(
         plan=planned,
         receipt=done.receipt,
@@ -152,42 +155,44 @@ def erase(store: Store, content: str, *, reason: str, by: Actor, observer: Obser
         dropped=done.dropped,
         unread=done.unread,
         open=done.open,
+        affected=tuple(_affected(uses)),
+        unlisted=len(uses.unlisted),
     )
 
 
 # ---------------------------------------------------------------------- which content
 
 
-def meant(store: Store, text: str) -> tuple[str, int | None, str | None]:
-    """Which content `text` means: its digest, its size if that is known, and the file that was hashed for it.
-
-    A path, `sha256:…`, or a file in a registered dataset, `name@n/path`.
+def meant(store: Store, text: str, observer: Observer = silent) -> tuple[str, int | None, str | None]:
+    """Which content `text` means, read as `contents.find` reads it: its digest, its size if that is known, and the file that was hashed
+    for it.
 
     Raises:
-        UsageError, NotFound, PermissionDenied, Temporary: it means no file.
+        UsageError: it means a directory, or both a file and something registered: what cannot be undone is not guessed.
+        NotFound, PermissionDenied, Temporary: it means no file, or one that changed while it was read.
     """
     if text.startswith("sha256:"):
-        if not re.fullmatch(DIGEST_PATTERN, text):
-            raise UsageError(
-                f"{text!r} is no digest",
-                hint="sha256: and 64 lower-case hexadecimal digits, as sha256sum prints",
-            )
-        return text, None, None
-    name, _, below = text.partition("/")
-    if "@" in name and below and not os.path.lexists(text):
-        from pkgrun.datasets.sources import Stored
+        return contents.check_digest(text), None, None
+    from pkgrun.datasets.sources import Source, Stored
 
-        found = lookup.dataset(store, text)
-        if isinstance(found, Stored):
-            if found.entry.kind != "file":
-                raise _directory(text)
-            return found.entry.digest, found.entry.bytes, None
-    if os.path.isdir(text):
+    dataset = lookup.dataset(store, text, observer)
+    file = None
+    if isinstance(dataset, Stored):
+        if os.path.lexists(text):
+            raise UsageError(
+                f"{shown(text)} is a file here, and also names something registered",
+                hint=f"./{shown(text)} means the file; the digest, sha256:…, means either",
+            )
+        if dataset.entry.kind != "file":
+            raise _directory(text)
+    elif isinstance(dataset, Source):
+        if dataset.folder:
+            raise _directory(text)
+        file = dataset.path if "://" in text else os.path.abspath(os.path.expanduser(text))
+    found = contents.find(store, text, machine=contents.this_machine(), observer=observer)
+    if found.kind != "file":
         raise _directory(text)
-    if not os.path.lexists(text):
-        raise NotFound(f"there is no file {shown(text)}", hint="name a file, or its digest: sha256:…")
-    taken = take(text, nothing)
-    return taken.digest, taken.size, os.path.abspath(text)
+    return found.digest, found.bytes, file
 
 
 def _directory(text: str) -> UsageError:
@@ -197,27 +202,39 @@ def _directory(text: str) -> UsageError:
     )
 
 
-def _check_file(store: Store, digest: str, size: int | None, found: places.Found) -> None:
+def _check_file(digest: str, size: int | None, file: str | None, found: places.Found) -> None:
     """Raises:
-    UsageError: it is empty, or a directory.
+    UsageError: it is empty, or a directory, or a file of the very bytes that a directory has.
     """
     if digest == _NOTHING or size == 0:
         raise UsageError("an empty file holds nothing that could be erased")
-    raw = bytes.fromhex(digest[7:])
-    if not found.packs:
-        return
-    if found.directory(raw) or _is_node(store, digest):
+    if digest == _NO_FILES or found.directories or (file is not None and _is_node(file)):
         raise UsageError(
-            f"{digest} is a directory: only files can be erased", hint="name each file by its own digest"
+            f"{digest} is a directory, or could be: only files can be erased",
+            hint="name each file by its own digest",
         )
 
 
-def _is_node(store: Store, digest: str) -> bool:
+def _is_node(path: str) -> bool:
+    """Whether a file has bytes that could be a directory's."""
     try:
-        trees.parse(store.objects.read(digest), digest)
-    except Damaged:
+        with open(path, "rb") as file:
+            first = file.read(len(max(trees.BEGINS, key=len)))
+            return first.startswith(trees.BEGINS) and trees.is_node(first + file.read(_NODE))
+    except OSError:  # it was hashed just now: what it is then is seen when the store is swept
         return False
-    return True
+
+
+def _check_not_own(store: Store, digest: str, size: int | None, found: places.Found) -> None:
+    """Raises:
+    UsageError: it is a record, a log or a lock, without which nothing could be proven, nor the store be copied.
+    """
+    own = owned.whose(store.backend, digest, size=size, held=bool(found or found.unread))
+    if own is not None:
+        raise UsageError(
+            f"{digest} is {own}, in this store: what pkgrun has written itself cannot be erased",
+            hint="only files of data and packages can; a version as a whole is removed by `pkgrun package remove`",
+        )
 
 
 # ---------------------------------------------------------------------- which versions

@@ -28,6 +28,9 @@ _KINDS: dict[str, HappeningKind] = {
 }
 
 
+NOT_THERE = "its record is not there"
+
+
 class Names:
     """What contents are called here, each looked up once."""
 
@@ -71,6 +74,11 @@ def ran(names: Names, record: RunRecord | MissingNode, version: VersionRecord | 
         verdict=again.verdict if again else None,
         error=record.error.message if record.error else None,
     )
+
+
+def gap(at: datetime, package: str, version: Version, why: str) -> Happening:
+    """That a number was given, and nothing there tells to what. `at`: when the one before it was."""
+    return Happening(at, "training", "", "missing", package=package, version=version, error=why)
 
 
 def _unknown(missing: MissingNode) -> Happening:

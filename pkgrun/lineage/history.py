@@ -29,7 +29,7 @@ class Happening:
     """One thing that happened. What does not apply to its kind is None, or empty.
 
     `version`: what was made, done again, or removed; `base`: what a run started from. `number`: of the dataset that was
-    registered, or used. `status`: of a run; `missing` if its record is not there. `reason`: why a version was removed, or
+    registered, or used. `status`: of a run; `missing` if its record, or that of the version, is not there. `reason`: why a version was removed, or
     content was erased; `digest` says which. `added`, `removed`, `changed`: files, against the number before.
     """
 

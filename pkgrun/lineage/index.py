@@ -21,7 +21,7 @@ from pkgrun.lineage.evolution import UNKNOWN, Evolution
 from pkgrun.lineage.ledger import Ledger, Role, raw
 from pkgrun.lineage.news import News, Shrunk, news
 from pkgrun.lineage.relations import Held, Named
-from pkgrun.lineage.tables import FAULTS, FORM, Row, Tables, Unsound, sound
+from pkgrun.lineage.tables import FAULTS, FORM, Row, Tables, Unsound, marked, sound
 from pkgrun.observe import Observer, Progress, silent
 from pkgrun.records import Intent, Outcome, VersionRecord
 from pkgrun.store import numbers, operations, registry
@@ -140,7 +140,7 @@ class Index:
                 package, major, minor = _matched(numbers.TOMBSTONE.fullmatch(key))
                 ledger.removed(package, int(major), int(minor))
             self._fill(evolution)
-            self._tables.put("look", found.looks.items())
+            self._tables.put("look", (marked(*look) for look in found.looks.items()))
 
     def _fill(self, evolution: Evolution) -> None:
         """Directories that were not in the store may be there now."""
@@ -172,6 +172,25 @@ class Index:
             lambda tables: sorted(sound(row)[1] for row in tables.ask(question, of.package, *of.version))
         )
 
+    def reproductions(self, of: Named) -> list[str]:
+        """Of the runs that started from it those that did an earlier one again, in order of their beginning."""
+
+        question = "select * from run where package = ? and major = ? and minor = ? and kind = 'reproduction'"
+        return self.ask(
+            lambda tables: sorted(sound(row)[1] for row in tables.ask(question, of.package, *of.version))
+        )
+
+    def unnumbered(self, package: str) -> list[str]:
+        """The ids of the runs of a package that have decided to make a version, and that no version's record names."""
+
+        question = (
+            "select * from run where package = ? and state = 'COMMIT' and kind in ('import', 'training', 'full')"
+            " and id not in (select run from version where package = ?)"
+        )
+        return self.ask(
+            lambda tables: sorted(sound(row)[1] for row in tables.ask(question, package, package))
+        )
+
     def by_record(self, digest: str) -> list[Named]:
         """The versions of this store whose record has that digest."""
 
@@ -194,6 +213,17 @@ class Index:
             return [Held(f"{name}@{n}", path) for _, name, n, path in sorted(held)]
 
         return self.ask(found)
+
+    def holds_file(self, digest: str) -> bool:
+        """Whether a file of that content is in any directory that is known."""
+        question = "select * from file where digest = ?"
+        return self.ask(lambda tables: any(map(sound, tables.ask(question, raw(digest)))))
+
+    def saw(self, digest: str) -> list[Named]:
+        """The versions that were made with a content, and all that come from them."""
+        from pkgrun.lineage.uses import affected  # it asks the index itself
+
+        return self.ask(lambda tables: affected(tables, raw(digest)))
 
 
 def children(tables: Tables, of: Named) -> list[tuple[int, Named]]:

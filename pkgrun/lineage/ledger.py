@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from pkgrun.lineage.evolution import Evolution
 from pkgrun.lineage.tables import Tables, marked, sound
-from pkgrun.records import DatasetRecord, Facts, Intent, Outcome, VersionRecord
+from pkgrun.records import Data, DatasetRecord, Facts, Intent, Outcome, VersionRecord
 
 _LIKELY = 4
 """Chains that the next directory of the same line is compared with."""
@@ -66,7 +66,7 @@ class Ledger:
         Raises:
             Damaged: a directory is none.
         """
-        row = self._tables.one("select number from run where id = ?", id)
+        row = self._tables.one("select * from run where id = ?", id)
         base = intent.training.base if intent and intent.training else (None, None)
         fields = (
             (
@@ -79,7 +79,7 @@ class Ledger:
             if intent
             else ("", "", "", *base, 0)
         )
-        number = row[0] if row else self._following("run")
+        number = sound(row)[0] if row else self._following("run")
         self._tables.put("run", [marked(number, id, *fields)])
         if intent and outcome and outcome.facts:
             for use in uses_of(outcome.facts):
@@ -153,8 +153,8 @@ class Ledger:
 
     def _line(self, name: str) -> list[int]:
         if name not in self._lines:
-            row = self._tables.one("select chains from line where name = ?", name)
-            _put(self._lines, name, [int(chain) for chain in row[0].split()] if row else [])
+            row = self._tables.one("select * from line where name = ?", name)
+            _put(self._lines, name, [int(chain) for chain in sound(row)[1].split()] if row else [])
         return self._lines[name]
 
     def _go_on(self, name: str, chain: int) -> None:
@@ -162,16 +162,16 @@ class Ledger:
         before = self._line(name)
         if before[:1] != [chain]:
             chains = [chain, *(one for one in before if one != chain)][:_LIKELY]
-            self._tables.put("line", [(name, " ".join(map(str, chains)))])
+            self._tables.put("line", [marked(name, " ".join(map(str, chains)))])
             _put(self._lines, name, chains)
 
     def _source(self, label: str) -> int:
         if label not in self._sources:
-            row = self._tables.one("select number from source where label = ?", label)
+            row = self._tables.one("select * from source where label = ?", label)
             if row is None:
-                row = (self._following("source"),)
-                self._tables.put("source", [(row[0], label)])
-            _put(self._sources, label, int(row[0]))
+                row = marked(self._following("source"), label)
+                self._tables.put("source", [row])
+            _put(self._sources, label, int(sound(row)[0]))
         return self._sources[label]
 
 
@@ -196,16 +196,21 @@ def uses_of(facts: Facts) -> Iterator[Use]:
                 data.source,
                 _told(attested=data.attested, kept=snapshot is not None),
             )
-    made = facts.data.source if facts.data else ""
+    sources = {role: data.source for role, data in _made_of(facts) if data is not None}
     passed: dict[tuple[str, Role, str], Flag] = {}
     for one in facts.passed:  # a call that was given the same again says no more than the worse of both
         key = one.tree.digest, Role[one.role.upper()], one.folder
         flags = _told(attested=one.attested, kept=one.kept)
         passed[key] = passed.get(key, flags) & flags
     for (digest, role, folder), flags in passed.items():
-        yield Use(digest, role, made, flags, folder)
+        yield Use(digest, role, sources.get(role, ""), flags, folder)
     if facts.artifacts is not None:
         yield Use(facts.artifacts.digest, Role.ARTIFACTS, "", Flag.ATTESTED | Flag.KEPT)
+
+
+def _made_of(facts: Facts) -> tuple[tuple[Role, Data | None], ...]:
+    """Of which dataset the code makes what it trains on, and what it evaluates on."""
+    return (Role.TRAINED, facts.data), (Role.EVALUATED, facts.evaluation_data or facts.data)
 
 
 def _told(*, attested: bool, kept: bool) -> Flag:

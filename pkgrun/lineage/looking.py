@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pkgrun.errors import Damaged, NotFound, PkgrunError
 from pkgrun.lineage.graph import EnvironmentNode, Gone, MissingNode, RunNode
-from pkgrun.lineage.relations import Named
+from pkgrun.lineage.relations import Named, Traced
 from pkgrun.records import Environment, RunRecord, VersionRecord
 from pkgrun.records.collecting import Removal
 from pkgrun.runs import recover
@@ -79,15 +80,17 @@ def run_node(record: RunRecord) -> RunNode:
     )
 
 
-def erased(store: Store) -> dict[str, tuple[str, ...]]:
-    """Which contents were erased that a version had seen, by its name, as the receipts tell. One that is damaged tells nothing."""
+def erased(store: Store, relations: Traced) -> dict[str, tuple[str, ...]]:
+    """Which contents were erased that a version had seen, by its name.
+
+    A receipt names the versions of its day, of its store, and a thousand at most: who saw the content is asked now.
+    """
     found: dict[str, tuple[str, ...]] = {}
-    try:
-        for receipt in receipts.receipts(store.backend):
-            for name in receipt.versions:
-                found[name] = (*found.get(name, ()), receipt.digest)
-    except Damaged:
-        return found
+    for raw in sorted(receipts.raws(store.backend)):
+        digest = "sha256:" + raw.hex()
+        with suppress(Damaged):
+            for named in relations.saw(digest):
+                found[str(named)] = (*found.get(str(named), ()), digest)
     return found
 
 

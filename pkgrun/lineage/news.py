@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pkgrun.datasets.mountpoints import on_this_machine
 from pkgrun.identity import RUN_ID_PATTERN
-from pkgrun.lineage.tables import Row, Tables
+from pkgrun.lineage.tables import Row, Tables, sound
 from pkgrun.store import numbers, registry
 from pkgrun.store.backend import Backend
 
@@ -68,7 +68,7 @@ def _new_runs(folders: _Folders, tables: Tables) -> set[str]:
 def _new_versions(folders: _Folders, tables: Tables) -> tuple[set[str], set[str]]:
     keys = set(folders.below("packages", 2))
     known, gone = set(), set()
-    for package, major, minor, removed in _versions(folders, tables):
+    for _, package, major, minor, *_, removed in map(sound, _versions(folders, tables)):
         key = f"packages/{package}/{major:08}/{minor:08}.json"
         known.add(key)
         if removed:
@@ -79,7 +79,7 @@ def _new_versions(folders: _Folders, tables: Tables) -> tuple[set[str], set[str]
 
 def _versions(folders: _Folders, tables: Tables) -> Iterator[Row]:
     """The versions that are known of the folders that were listed."""
-    question = "select package, major, minor, removed from version"
+    question = "select * from version"
     if not folders.local:
         yield from tables.ask(question)
     for folder in folders.listed("packages", 2):
@@ -90,7 +90,7 @@ def _versions(folders: _Folders, tables: Tables) -> Iterator[Row]:
 
 def _new_datasets(folders: _Folders, tables: Tables) -> set[str]:
     keys = {key for key in folders.below("datasets", 1) if registry.RECORD.fullmatch(key)}
-    rows = (registry.key(name, n) for name, n in tables.ask("select name, n from dataset"))
+    rows = (registry.key(name, n) for _, name, n, *_ in map(sound, tables.ask("select * from dataset")))
     listed = set(folders.listed("datasets", 1))
     return _without(keys, {key for key in rows if not folders.local or os.path.dirname(key) in listed})
 
@@ -109,7 +109,7 @@ class _Folders:
         self.local = backend.capabilities.paths and on_this_machine(backend.url)
         self._known: dict[str, str] = {}
         if self.local:
-            self._known = dict(tables.ask("select folder, stamp from look"))
+            self._known = dict(map(sound, tables.ask("select * from look")))
         self._listed: list[str] = []
         self.looks: dict[str, str] = {}
 

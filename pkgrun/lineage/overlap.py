@@ -6,10 +6,10 @@ Contents are compared, by whatever names. It reads directories and not the index
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from pkgrun.errors import NotFound, UsageError
+from pkgrun.errors import Damaged, NotFound, UsageError
 from pkgrun.lineage import contents
 from pkgrun.lineage.contents import Content, Machine
 from pkgrun.lineage.index import Index, opened
@@ -18,8 +18,8 @@ from pkgrun.lineage.relations import Named
 from pkgrun.observe import Observer, silent
 from pkgrun.records import VersionRecord
 from pkgrun.runs import lookup
-from pkgrun.store import numbers, operations
-from pkgrun.store.objects import digest_of
+from pkgrun.store import numbers, operations, trees
+from pkgrun.store.objects import digest_of, key_of
 from pkgrun.store.root import Store
 from pkgrun.store.sinks import Made
 from pkgrun.store.trees import Entry
@@ -82,7 +82,8 @@ def overlap(store: Store, train: str, test: str, *, machine: Machine, observer: 
 
     Args:
         train: `name[@major[.minor]]`; with its number given in full also one that was removed.
-        test: as `contents.find` has it; a digest must be that of a directory that the store knows.
+        test: as `contents.find` has it; a digest must be that of a directory that the store knows, or of a file that it holds
+            or that something in it is known to have held.
 
     Raises:
         NotFound, InvalidName, UsageError: one of them means nothing.
@@ -92,9 +93,11 @@ def overlap(store: Store, train: str, test: str, *, machine: Machine, observer: 
     record = lookup.version(store, train, removed=True)
     made = Made()
     content = contents.find(store, test, machine=machine, observer=observer, made=made)
-    wanted, empty = _wanted(store, content, made.made)
     with opened(store, observer=observer) as index:
         line, unproven = _line(store, index, record)
+        if content.kind == "digest" and _is_file(store, index, content.digest):
+            content = replace(content, kind="file")
+    wanted, empty = _wanted(store, content, made.made)
     search = _Search(store, set(wanted))
     for one in line:
         unproven += search.through(one)
@@ -131,6 +134,18 @@ def _wanted(
         else:
             wanted.setdefault(entry.digest, []).append((path, entry))
     return wanted, empty
+
+
+def _is_file(store: Store, index: Index, digest: str) -> bool:
+    """Whether a digest is known to be a file's. What may be a directory is taken for one."""
+    data = contents.kept(store)([digest]).get(digest)
+    if data is None:  # only files have objects of their own
+        return index.holds_file(digest) or store.backend.stat(key_of(digest)) is not None
+    try:
+        trees.parse(data, digest)
+    except Damaged:
+        return True
+    return False
 
 
 def _files(store: Store, content: Content, made: dict[str, bytes]) -> Iterator[tuple[str, Entry]]:

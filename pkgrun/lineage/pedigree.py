@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from pkgrun.errors import Damaged, NotFound
 from pkgrun.identity import NAME_PATTERN, Version
@@ -18,6 +18,7 @@ from pkgrun.records import (
     DatasetRecord,
     Intent,
     KeyRecord,
+    Origin,
     Outcome,
     Record,
     VersionRecord,
@@ -67,13 +68,20 @@ class Member:
         return tuple(sorted(filter(None, (self.key, *decided))))
 
 
+class Nearest(NamedTuple):
+    """The nearest version of this store that an import says to come from; rank 0 is its origin, others are ancestors of that."""
+
+    named: Named
+    rank: int
+
+
 @dataclass(frozen=True, slots=True)
 class Pedigree:
     """All that a version rests on.
 
     `versions`: itself and what it came from, the nearest first. `chain`: the keys of the records from its own down to its
     package's first, by `previous`, and likewise of what it came from elsewhere, and of the datasets. `followers`: the keys of the
-    records after them that name them.
+    records after them that name them. `nearest`: of imports, what of their origin is here.
     """
 
     versions: tuple[Member, ...]
@@ -84,6 +92,7 @@ class Pedigree:
     claims: tuple[str, ...]
     begun: dict[str, frozenset[str]]
     tombstones: frozenset[str]
+    nearest: dict[str, Nearest]
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -115,7 +124,8 @@ def trace(backend: Backend, relations: Relations, package: str, version: Version
     Raises:
         PermissionDenied, Temporary: the store cannot be read.
     """
-    versions = _versions(backend, relations, Named(package, version))
+    nearest: dict[str, Nearest] = {}
+    versions = _versions(backend, relations, Named(package, version), nearest)
     datasets = _datasets(backend, versions)
     evaluations = tuple(_evaluations(backend, relations, Named(package, version)))
     chain, followers = set[str](), set[str]()
@@ -135,6 +145,7 @@ def trace(backend: Backend, relations: Relations, package: str, version: Version
         claims=claims,
         begun=begun,
         tombstones=frozenset(graves & there),
+        nearest=nearest,
     )
 
 
@@ -147,8 +158,11 @@ def _there(backend: Backend, keys: set[str]) -> set[str]:
 # ---------------------------------------------------------------------- versions
 
 
-def _versions(backend: Backend, relations: Relations, first: Named) -> tuple[Member, ...]:
-    """A version, its parent, and so on; beyond an import what it was exported from, if that is here."""
+def _versions(
+    backend: Backend, relations: Relations, first: Named, nearest: dict[str, Nearest]
+) -> tuple[Member, ...]:
+    """A version, its parent, and so on; beyond an import what it was exported from, or the nearest of what that came from, as far as
+    it is here. `nearest` is filled with these."""
     found: dict[Named, Member] = {}
     waiting: list[tuple[Named, Part]] = [(first, "version")]
     while waiting:
@@ -160,9 +174,19 @@ def _versions(backend: Backend, relations: Relations, first: Named) -> tuple[Mem
         found[named] = Member(str(named), part, key, record, record.run if record else None)
         if record is not None and record.parent is not None:
             waiting.append((Named(named.package, record.parent), "parent"))
-        elif record is not None and record.origin is not None:
-            waiting += [(one, "origin") for one in relations.by_record(record.origin.record)[:1]]
+        elif record and record.origin and (come := _nearest(relations, record.origin, named)):
+            nearest[str(named)] = come
+            waiting.append((come.named, "origin"))
     return _with_runs(backend, found.values())
+
+
+def _nearest(relations: Relations, origin: Origin, of: Named) -> Nearest | None:
+    """As `lineage` goes on from an import."""
+    for rank, digest in enumerate((origin.record, *origin.ancestors)):
+        for named in relations.by_record(digest):
+            if named != of:
+                return Nearest(named, rank)
+    return None
 
 
 def _chain(backend: Backend, key: str) -> Iterator[str]:

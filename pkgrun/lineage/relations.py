@@ -38,3 +38,13 @@ class Relations(Protocol):
 
     def registered(self, tree: str) -> list[Held]:
         """The registered datasets that hold a directory of that digest, the oldest first."""
+
+
+class Traced(Relations, Protocol):
+    """What a lineage asks besides."""
+
+    def reproductions(self, of: Named) -> list[str]:
+        """Of the runs that started from it those that did an earlier one again, in order of their beginning."""
+
+    def saw(self, digest: str) -> list[Named]:
+        """The versions that were made with a content, and all that come from them."""

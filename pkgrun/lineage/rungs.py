@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from pkgrun.lineage.audited import Check, Given, Step, What
 from pkgrun.lineage.pedigree import REGISTERED, Member, Pedigree
-from pkgrun.records import Facts, TrainingRequest, VersionRecord
+from pkgrun.records import Facts, TrainingRequest, Tree, VersionRecord
 from pkgrun.runs.inspection import Inspection
 from pkgrun.store import numbers
 from pkgrun.store.fsck.findings import Finding
@@ -22,6 +22,7 @@ _RUNGS: dict[str, What] = {
     "directory-malformed": "directories",
     "counts-wrong": "directories",
     "derived-wrong": "run",
+    "erased-unproven": "bytes",
     "number-unfounded": "decision",
     "record-altered": "decision",
 }
@@ -36,14 +37,23 @@ class _Extent:
 
     counts: Counter[What] = field(default_factory=Counter)
     bytes: Counter[What] = field(default_factory=Counter)
+    erased: Counter[What] = field(default_factory=Counter)
 
 
 def steps(
-    found: Pedigree, seen: Inspection, findings: Iterable[Finding], written: Mapping[str, str]
+    found: Pedigree,
+    seen: Inspection,
+    findings: Iterable[Finding],
+    written: Mapping[str, str],
+    bereft: Callable[[Tree], bool],
 ) -> Iterator[Step]:
-    """Every version, dataset and evaluation, with what was checked of it."""
+    """Every version, dataset and evaluation, with what was checked of it.
+
+    Args:
+        bereft: whether something in a tree was erased.
+    """
     extents = _extents(found, seen)
-    bad = [one for one in findings if one.severity in ("hole", "damage")]
+    bad = [one for one in findings if one.severity in ("hole", "damage") and one.kind != "unexpected"]
     for member in found.members:
         record, intent, wrong = member.record, member.intent, _wrong(member, bad)
         yield Step(
@@ -53,7 +63,7 @@ def steps(
             run=member.run,
             created=record.created if record else intent.created if intent else None,
             digest=written.get(member.key or ""),
-            given=tuple(given(member)),
+            given=tuple(_still(one, member, found, bereft) for one in given(member)),
             commit=record.git.commit if isinstance(record, VersionRecord) and record.git else None,
             checks=tuple(_checks(member, extents[member.label], wrong)),
         )
@@ -69,7 +79,8 @@ def chain(found: Pedigree, findings: Iterable[Finding]) -> Check:
 
 def _checks(member: Member, extent: _Extent, wrong: set[What]) -> Iterator[Check]:
     if member.key is None or member.record is not None:  # else nobody knows what they are
-        yield Check("bytes", extent.counts["bytes"], extent.bytes["bytes"], "bytes" not in wrong)
+        gone = extent.erased["bytes"]
+        yield Check("bytes", extent.counts["bytes"], extent.bytes["bytes"], "bytes" not in wrong, gone)
         yield Check("directories", extent.counts["directories"], 0, "directories" not in wrong)
     if member.run is not None:
         yield Check("run", len(member.names), 0, "run" not in wrong)
@@ -82,7 +93,7 @@ def _checks(member: Member, extent: _Extent, wrong: set[What]) -> Iterator[Check
 
 
 def _extents(found: Pedigree, seen: Inspection) -> Mapping[str, _Extent]:
-    """What was reached, each counted once: with the member whose record was the first to lead there."""
+    """What was reached and is there, each counted once: with the member whose record was the first to lead there."""
     owners = _owners(found)
     reached, sizes = seen.contents.reached, seen.contents.counts.sizes
     extents = {member.label: _Extent() for member in found.members}
@@ -94,7 +105,11 @@ def _extents(found: Pedigree, seen: Inspection) -> Mapping[str, _Extent]:
         rung: What = "bytes" if what == "bytes" else "directories"
         for raw, number in raws.items():
             owner = owners.get(reached.roots[number].key)
-            if owner is not None:
+            if owner is None or raw in seen.contents.missing:
+                continue
+            if raw in seen.contents.gone:
+                extents[owner].erased[rung] += 1
+            else:
                 extents[owner].counts[rung] += 1
                 extents[owner].bytes[rung] += sizes.get(raw, 0)
     return extents
@@ -138,6 +153,16 @@ def given(member: Member) -> Iterator[Given]:
     yield from _datasets(facts, request)
     for one in facts.passed:
         yield Given(one.role, None, one.call, one.tree, one.attested, one.listed, one.kept)
+
+
+def _still(one: Given, member: Member, found: Pedigree, bereft: Callable[[Tree], bool]) -> Given:
+    """The same, as it is by now."""
+    removed = member.key is not None and numbers.tombstone_of(member.key) in found.tombstones
+    if one.kept and not one.label and removed:
+        return replace(one, kept=False, gone="removed")
+    if (one.kept or one.label) and bereft(one.tree):
+        return replace(one, kept=False, gone="erased")
+    return one
 
 
 def _datasets(facts: Facts, request: TrainingRequest) -> Iterator[Given]:

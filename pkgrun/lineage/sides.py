@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pkgrun.datasets.arrival import here
 from pkgrun.datasets.cache import Copies
-from pkgrun.datasets.sources import Stored
+from pkgrun.datasets.sources import Source, Stored
 from pkgrun.errors import NotFound, UsageError
 from pkgrun.identity import NAME_PATTERN
 from pkgrun.lineage.contents import Machine, hashed
@@ -43,10 +43,14 @@ class Directories(Made):
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """What a name means; of a version or a run all that is known. `removed`: its content was given up."""
+    """What a name means; of a version or a run all that is known, of a folder of this machine where it is.
+
+    `removed`: its content was given up.
+    """
 
     side: Side
     subject: Subject | None = None
+    folder: str | None = None
 
     @property
     def removed(self) -> bool:
@@ -64,6 +68,7 @@ def find(
     Raises:
         UsageError, InvalidName: it can mean nothing.
         NotFound, DataInvalid, PermissionDenied: it means nothing that there is.
+        Temporary: a folder changed while it was read.
         Damaged: what the store holds of it cannot be read.
     """
     if text.startswith(DATASET):
@@ -72,9 +77,9 @@ def find(
         return _data(store, name, directories, machine, observer)
     if _PATH.match(text) or "://" in text:
         return _data(store, text, directories, machine, observer)
-    if _is_registered(store, text) and not _is_version(store, text):
+    if _is_registered(store, text) and not _is_version(store, text) or _names_dataset(store, text):
         return _data(store, text, directories, machine, observer)
-    known = "@" in text or re.fullmatch(r"[0-9a-f][0-9a-f-]{3,35}", text)
+    known = "@" in text or lookup.means_run(store, text)
     if not known and not _names_package(store, text):
         try:
             return _data(store, text, directories, machine, observer)
@@ -84,13 +89,21 @@ def find(
                 hint="`pkgrun package list`, `run list` and `dataset list` show what there is",
             ) from error
     subject = comparing.subject(store, text)
-    made_none = subject.column.version is None
-    return Meant(Side(subject.column.name, "run" if made_none else "version", subject.tree), subject)
+    if subject.column.version is not None:
+        return Meant(Side(subject.column.name, "version", subject.tree), subject)
+    again = subject.record.reproduced if subject.record else None
+    own = again is not None and again.tree is not None
+    return Meant(Side(subject.column.name, "run", subject.tree, "own" if own else "started-from"), subject)
 
 
 def _names_package(store: Store, text: str) -> bool:
     name = text.partition("@")[0]
     return bool(re.fullmatch(NAME_PATTERN, name)) and bool(numbers.majors(store.backend, name))
+
+
+def _names_dataset(store: Store, text: str) -> bool:
+    """Whether only a dataset has that name, be it that it has not that number."""
+    return not _names_package(store, text) and _is_registered(store, text.partition("/")[0].partition("@")[0])
 
 
 def _is_version(store: Store, text: str) -> bool:
@@ -123,4 +136,6 @@ def _data(store: Store, text: str, directories: Directories, machine: Machine, o
         )
     copies = Copies(os.path.join(machine.cache, "datasets"), machine.limit, observer=observer)
     with here(dataset, copies=copies, objects=store.objects) as source:
-        return Meant(Side(dataset.label, "folder", hashed(source, directories, machine, observer)))
+        side = Side(dataset.label, "folder", hashed(source, directories, machine, observer))
+    local = dataset.path if isinstance(dataset, Source) and dataset.folder else None
+    return Meant(side, folder=local)

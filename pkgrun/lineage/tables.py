@@ -6,6 +6,7 @@ each row has a mark; a row that does not fit its mark is `Unsound`, and whoever 
 
 from __future__ import annotations
 
+import fcntl
 import marshal
 import os
 import sqlite3
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-FORM = 1
+FORM = 2
 """Of the tables: another one is another file."""
 
 PATIENCE = 600.0
@@ -42,8 +43,8 @@ create table if not exists use (
     source integer not null, flags integer not null, mark integer not null,
     primary key (chain, seq, role, subject, place)
 ) without rowid;
-create table if not exists line (name text primary key, chains text not null) without rowid;
-create table if not exists source (number integer primary key, label text not null unique);
+create table if not exists line (name text primary key, chains text not null, mark integer not null) without rowid;
+create table if not exists source (number integer primary key, label text not null unique, mark integer not null);
 create table if not exists run (
     number integer primary key, id text not null unique, kind text not null, state text not null, package text not null,
     major integer, minor integer, created integer not null, mark integer not null
@@ -67,7 +68,7 @@ create table if not exists dataset (
     number integer primary key, name text not null, n integer not null, run text not null, created integer not null,
     mark integer not null, unique (name, n)
 );
-create table if not exists look (folder text primary key, stamp text not null) without rowid;
+create table if not exists look (folder text primary key, stamp text not null, mark integer not null) without rowid;
 """
 
 
@@ -109,6 +110,7 @@ class Tables:
     def __init__(self, path: str | None) -> None:
         self.path = path
         self._database: sqlite3.Connection | None = None
+        self._file: os.stat_result | None = None
 
     @property
     def database(self) -> sqlite3.Connection:
@@ -121,13 +123,20 @@ class Tables:
         if self.path is not None:
             try:
                 os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-                return _connected(self.path)
+                with _door(self.path):
+                    return self._connected_or_anew(self.path)
             except (OSError, *FAULTS):
-                self.discard()
-                with suppress(OSError, *FAULTS):
-                    return _connected(self.path)
                 self.path = None  # it cannot be written there
         return _connected(":memory:")
+
+    def _connected_or_anew(self, path: str) -> sqlite3.Connection:
+        try:
+            database = _connected(path)
+        except FAULTS:
+            _unlink(path)
+            database = _connected(path)
+        self._file = os.stat(path)
+        return database
 
     def ask(self, question: str, *values: object) -> Iterator[Row]:
         """Rows, as they lie there."""
@@ -189,12 +198,14 @@ class Tables:
             lock.release()
 
     def discard(self) -> None:
-        """Throw it away; the next question finds an empty one."""
+        """Throw it away; the next question finds an empty one, or what another has made anew since this was opened."""
         self.close()
-        if self.path is not None:
-            for end in ("", "-wal", "-shm"):
-                with suppress(OSError):
-                    os.unlink(self.path + end)
+        if self.path is None or self._file is None:
+            return
+        with suppress(OSError), _door(self.path):
+            if os.path.samestat(os.stat(self.path), self._file):
+                _unlink(self.path)
+        self._file = None
 
     def close(self) -> None:
         """Give the file back."""
@@ -202,6 +213,28 @@ class Tables:
             with suppress(sqlite3.Error):
                 self._database.close()
             self._database = None
+
+
+@contextmanager
+def _door(path: str) -> Iterator[None]:
+    """While nobody else opens the database or throws it away: it is three files, of which one that is left would be taken for
+    a part of the next. It is for a moment; `alone` may be for long.
+
+    Raises:
+        OSError: there can be no lock.
+    """
+    lock = os.open(f"{path}.door", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _unlink(path: str) -> None:
+    for end in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            os.unlink(path + end)
 
 
 def _connected(path: str) -> sqlite3.Connection:

@@ -6,7 +6,6 @@ several threads. A record that others name and that is not there, or is damaged,
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -17,7 +16,7 @@ from pkgrun.lineage.direct import Direct
 from pkgrun.lineage.gathering import Gathered
 from pkgrun.lineage.graph import Cut, Direction, Edge, EdgeKind, ForeignNode, Graph, MissingNode
 from pkgrun.lineage.looking import Seen
-from pkgrun.lineage.relations import Named, Relations
+from pkgrun.lineage.relations import Named, Traced
 from pkgrun.records import Origin, RunRecord, VersionRecord
 from pkgrun.runs import lookup
 from pkgrun.store import numbers, registry
@@ -32,7 +31,7 @@ _TELLING = ("evaluation", "reproduction")
 
 def trace(
     store: Store,
-    relations: Relations,
+    relations: Traced,
     name: str,
     *,
     direction: Direction = "up",
@@ -65,8 +64,8 @@ def trace(
 class _Tracer:
     """One walk through a store."""
 
-    def __init__(self, store: Store, relations: Relations, depth: int | None, limit: int | None) -> None:
-        self.found = Gathered(store, relations, looking.erased(store))
+    def __init__(self, store: Store, relations: Traced, depth: int | None, limit: int | None) -> None:
+        self.found = Gathered(store, relations, looking.erased(store, relations))
         self.cuts: list[Cut] = []
         self._store, self._relations = store, relations
         self._depth, self._limit = depth, limit
@@ -83,6 +82,8 @@ class _Tracer:
             self._up([named], 0)
         if direction != "up":
             self._down([named], 0)
+        if record.parent is not None:
+            self._done_again(Named(record.package, record.parent), record.run, str(named))
         return str(named)
 
     def _from_run(self, id: str, direction: Direction) -> None:
@@ -93,15 +94,48 @@ class _Tracer:
         if record.package is None or record.parent is None:
             raise UsageError(f"the run {id} is no pipeline", hint="`pkgrun run list` shows those that are")
         self.found.run(record, whole=direction != "down")
-        near = self._depth != 0
+        near, parent = self._depth != 0, Named(record.package, record.parent)
         if direction != "down":
-            parent = Named(record.package, record.parent)
             self._tie(_begun(record), id, str(parent)) if near else self.cuts.append(Cut(id, "up", 1))
             self._up([parent] if near else [], 1)
+        self._done_again(parent, id, None)
+        first = record.request.reproduces if record.request else None
+        if first is not None:
+            self._again(id, first)
         if direction != "up" and record.version is not None:
             made = Named(record.package, record.version)
             self._tie("made", id, str(made)) if near else self.cuts.append(Cut(id, "down", 1))
             self._down([made] if near else [], 1)
+
+    def _done_again(self, base: Named, run: str, made: str | None) -> None:
+        """The reproductions of a run, which started from where it did itself. Without an index nobody knows them."""
+        if isinstance(self._relations, Direct):
+            return
+        for id in self._relations.reproductions(base):
+            again = looking.run(self._store, id)
+            if isinstance(again, RunRecord) and again.request and again.request.reproduces == run:
+                self.found.run(again, whole=False)
+                self._first(run, made)
+                self._tie("reproduces", id, run)
+
+    def _again(self, id: str, first: str) -> None:
+        """The run that a reproduction did again, and what that had made."""
+        record = self._first(first, None)
+        self._tie("reproduces", id, first)
+        if record is not None and record.package is not None and record.version is not None:
+            made = self.found.version(looking.version(self._store, Named(record.package, record.version)))
+            self._tie("made", first, made)
+
+    def _first(self, run: str, made: str | None) -> RunRecord | None:
+        """Add a run that was done again, and tie it to the version that it made, if that is known."""
+        record = looking.run(self._store, run)
+        if isinstance(record, MissingNode):
+            self.found.add(record)
+        else:
+            self.found.run(record, whole=False)
+        if made is not None:
+            self._tie("made", run, made)
+        return None if isinstance(record, MissingNode) else record
 
     def _tie(self, kind: EdgeKind, subject: str, object: str) -> None:
         self.found.tie(Edge(kind, subject, object))
@@ -240,10 +274,7 @@ def _begun(record: RunRecord) -> EdgeKind:
 
 
 def _run_meant(store: Store, name: str) -> str | None:
-    """The run that a name means: it looks like the beginning of an id, and no package has that name."""
-    if not re.fullmatch(r"[0-9a-f][0-9a-f-]{3,35}", name) or numbers.majors(store.backend, name):
-        return None
-    return lookup.run(store, name)
+    return lookup.run(store, name) if lookup.means_run(store, name) else None
 
 
 def _version_meant(store: Store, name: str) -> VersionRecord:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pkgrun.identity import Version
 from pkgrun.lineage.climbing import Holders, climb, matching
@@ -19,7 +19,7 @@ from pkgrun.lineage.evolution import UNKNOWN
 from pkgrun.lineage.index import named, opened
 from pkgrun.lineage.ledger import Flag, Role, raw, when
 from pkgrun.lineage.relations import Named
-from pkgrun.lineage.tables import Row, Tables, sound
+from pkgrun.lineage.tables import Row, Tables, Unsound, sound
 from pkgrun.observe import Observer, silent
 from pkgrun.records import Decision, Status
 from pkgrun.records.erasing import Receipt
@@ -69,7 +69,7 @@ class Use(NamedTuple):
     kept: bool
     """Whether the run kept its data."""
     removed: bool
-    """Whether the version was removed since."""
+    """Whether the version was removed since; of an evaluation, the one that was evaluated."""
     when: datetime
 
     @property
@@ -102,6 +102,8 @@ class Uses:
     heirs: tuple[Heir, ...]
     unlisted: tuple[str, ...]
     """Runs of which nobody can say: what their data or package held is not in the store."""
+    foreign: tuple[Named, ...]
+    """Imports of which nobody can say, nor of what comes from them: what they come from is in another store."""
     held: bool
     """Whether the store holds the content itself; of a directory, the names and digests of what is in it."""
     erased: Receipt | None
@@ -152,12 +154,13 @@ def used_by(
         content = Content(check_digest(content), "digest", content)
     digest = raw(content.digest)
     with opened(store, fresh=verify, observer=observer) as index:
-        uses, heirs, unlisted = index.ask(lambda tables: answer(tables, digest))
+        found = index.ask(lambda tables: answer(tables, digest))
     return Uses(
         content=content,
-        uses=uses,
-        heirs=heirs,
-        unlisted=unlisted,
+        uses=found.uses,
+        heirs=found.heirs,
+        unlisted=found.unlisted,
+        foreign=found.foreign,
         held=_held(store, content.digest),
         erased=erased.receipt(store.backend, digest),
         verified=verify,
@@ -168,21 +171,48 @@ def _held(store: Store, digest: str) -> bool:
     return store.objects.place(digest) is not None or store.backend.stat(key_of(digest)) is not None
 
 
-def answer(tables: Tables, content: bytes) -> tuple[tuple[Use, ...], tuple[Heir, ...], tuple[str, ...]]:
+class Answer(NamedTuple):
+    """What the index says of a content; as `Uses` has it."""
+
+    uses: tuple[Use, ...]
+    heirs: tuple[Heir, ...]
+    unlisted: tuple[str, ...]
+    foreign: tuple[Named, ...]
+
+
+def answer(tables: Tables, content: bytes) -> Answer:
+    """Who saw a content, and of whom nobody can say."""
     holders = climb(tables, content)
     found = _Found(tables)
     uses = [*found.given(holders), *found.versions(holders), *found.datasets(holders)]
     uses.sort(key=_ORDER)
-    return (
-        tuple(uses),
-        tuple(heirs(tables, found.learnt)),
-        tuple(_unlisted(tables, {use.run for use in uses})),
+    inherit = heirs(tables, found.learnt)
+    known = {Named(heir.package, heir.version) for heir in inherit}
+    known.update(
+        Named(use.package, use.version) for use in uses if use.learnt and use.package and use.version
     )
+    return Answer(
+        tuple(uses),
+        tuple(inherit),
+        tuple(_unlisted(tables, {use.run for use in uses})),
+        tuple(named for named in _foreign(tables) if named not in known),
+    )
+
+
+def affected(tables: Tables, content: bytes) -> list[Named]:
+    """The versions that were made with a content, and all that come from them."""
+    found = answer(tables, content)
+    made = [
+        Named(use.package, use.version) for use in found.uses if use.learnt and use.package and use.version
+    ]
+    return _distinct([*made, *(Named(heir.package, heir.version) for heir in found.heirs)])
 
 
 _ATTESTED, _KEPT = int(Flag.ATTESTED), int(Flag.KEPT)
 _USE = "t.chain, t.seq, t.role, t.subject, t.place, t.source, t.flags, t.mark"
 _WIDTH = 8
+_ORIGIN = 4
+_MAKE = ("training", "full")
 
 
 class _Found:
@@ -191,11 +221,13 @@ class _Found:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._sources: dict[int, str] = {}
+        self._gone: dict[tuple[Any, ...], bool] = {}
+        self._made: set[str] | None = None
         self.learnt: set[int] = set()
 
     def given(self, holders: Holders) -> Iterator[Use]:
         """What runs were given, and what they made besides versions."""
-        source = "use t join run r on r.number = t.subject left join version v on v.run = r.id"
+        source = "use t left join run r on r.number = t.subject left join version v on v.run = r.id"
         columns = f"{_USE}, r.*, v.*"
         where = f"t.role < {int(Role.PACKAGE)}"
         for stretch, row in matching(self._tables, columns, source, ("t.chain", "t.seq"), holders, where):
@@ -203,10 +235,16 @@ class _Found:
             _, run, kind, state, package, major, minor, created = sound(row[_WIDTH : _WIDTH + 9])
             name, made, removed = _NAMES[role], None, False
             if row[_WIDTH + 9] is not None:
-                number, _, made_major, made_minor, *_, gone = sound(row[_WIDTH + 9 :])
+                number, _, made_major, made_minor, _, by, *_, gone = sound(row[_WIDTH + 9 :])
+                if by != run:
+                    raise Unsound  # what finds a version by its run has found another
                 made, removed = Version(made_major, made_minor), gone == 1
                 if name in _LEARNT:
                     self.learnt.add(number)
+            elif state == "COMMIT" and kind in _MAKE and run in self._makers():
+                raise Unsound  # what finds a version by its run does not
+            elif role == Role.EVALUATED and major is not None:
+                removed = self._removed(package, major, minor)
             # By place, for ten thousand of them are a tenth of the answer's time.
             yield Use(
                 name,
@@ -229,7 +267,7 @@ class _Found:
 
     def versions(self, holders: Holders) -> Iterator[Use]:
         """Versions whose own files hold it."""
-        source = "use t join version v on v.number = t.subject left join run r on r.id = v.run"
+        source = "use t left join version v on v.number = t.subject left join run r on r.id = v.run"
         where = f"t.role = {int(Role.PACKAGE)}"
         columns = f"{_USE}, v.*, r.kind"
         for stretch, row in matching(self._tables, columns, source, ("t.chain", "t.seq"), holders, where):
@@ -257,7 +295,7 @@ class _Found:
 
     def datasets(self, holders: Holders) -> Iterator[Use]:
         """Registered datasets that hold it."""
-        source = "use t join dataset d on d.number = t.subject"
+        source = "use t left join dataset d on d.number = t.subject"
         where = f"t.role = {int(Role.DATASET)}"
         columns = f"{_USE}, d.*"
         for stretch, row in matching(self._tables, columns, source, ("t.chain", "t.seq"), holders, where):
@@ -283,9 +321,24 @@ class _Found:
 
     def _source(self, number: int) -> str:
         if number not in self._sources:
-            row = self._tables.one("select label from source where number = ?", number)
-            self._sources[number] = row[0] if row else ""
+            row = self._tables.one("select * from source where number = ?", number)
+            self._sources[number] = sound(row)[1]
         return self._sources[number]
+
+    def _removed(self, *version: Any) -> bool:
+        if version not in self._gone:
+            row = self._tables.one(
+                "select * from version where package = ? and major = ? and minor = ?", *version
+            )
+            self._gone[version] = row is not None and sound(row)[9] == 1
+        return self._gone[version]
+
+    def _makers(self) -> set[str]:
+        """The runs that made versions, by the versions' own rows. A run may be decided and its version not yet there."""
+        if self._made is None:
+            rows = self._tables.ask("select * from version not indexed")
+            self._made = {sound(row)[5] for row in rows}
+        return self._made
 
 
 def _path(written: str) -> str:
@@ -333,8 +386,13 @@ def heirs(tables: Tables, seen: Iterable[int]) -> list[Heir]:
         if row[0] not in seeds:
             rows.setdefault(row[0], (above, sound(tuple(row))))
     through: dict[int, Named] = {}
-    for number, (above, _) in rows.items():  # what is nearer comes first
-        through[number] = through[above] if above in rows else _version(tables, above)
+    known: dict[int, Row] = {}
+    for number, (above, row) in rows.items():  # what is nearer comes first
+        if above not in known:
+            known[above] = rows[above][1] if above in rows else _version(tables, above)
+        if row[6] is not None and (row[1], *row[6:8]) != known[above][1:4]:
+            raise Unsound  # what finds versions by their parents has found another
+        through[number] = through[above] if above in rows else named(known[above])
     found = [
         Heir(row[1], Version(row[2], row[3]), through[number], row[5], bool(row[9]), when(row[8]))
         for number, (_, row) in rows.items()
@@ -342,17 +400,30 @@ def heirs(tables: Tables, seen: Iterable[int]) -> list[Heir]:
     return sorted(found, key=itemgetter(Heir._fields.index("run")))
 
 
-def _version(tables: Tables, number: int) -> Named:
-    return named(sound(tables.one("select * from version where number = ?", number)))
+def _version(tables: Tables, number: int) -> Row:
+    return sound(tables.one("select * from version where number = ?", number))
 
 
 def _unlisted(tables: Tables, known: set[str]) -> list[str]:
     """The runs that were given, or made, what is not in the store; but for those of which the answer is known."""
     holders = climb(tables, UNKNOWN)
-    given = "use t join run r on r.number = t.subject"
-    made = "use t join version v on v.number = t.subject"
+    given = "use t left join run r on r.number = t.subject"
+    made = "use t left join version v on v.number = t.subject"
     by = ("t.chain", "t.seq")
-    runs = matching(tables, f"{_USE}, r.id", given, by, holders, f"t.role < {int(Role.ARTIFACTS)}")
-    versions = matching(tables, f"{_USE}, v.run", made, by, holders, f"t.role = {int(Role.PACKAGE)}")
-    found = {row[-1] for some in (runs, versions) for _, row in some if sound(row[:-1])}
+    runs = matching(tables, f"{_USE}, r.*", given, by, holders, f"t.role < {int(Role.ARTIFACTS)}")
+    versions = matching(tables, f"{_USE}, v.*", made, by, holders, f"t.role = {int(Role.PACKAGE)}")
+    found = {sound(row[_WIDTH:])[at] for some, at in ((runs, 1), (versions, 5)) for _, row in some}
     return sorted(found - known)
+
+
+def _foreign(tables: Tables) -> list[Named]:
+    """The imports whose origin's record is no other version's of this store; by name."""
+    rows = tables.ask(
+        "select o.*, v.* from origin o left join version v on v.number = o.version where o.rank = 0 and not exists "
+        "(select 1 from version b where b.record = o.record and b.number != o.version)"
+    )
+    found = []
+    for row in rows:
+        sound(row[:_ORIGIN])
+        found.append(named(sound(row[_ORIGIN:])))
+    return sorted(found)

@@ -11,14 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pkgrun.datasets.cache import Copies
-from pkgrun.errors import PkgrunError
-from pkgrun.store.files import nothing, take
-from pkgrun.store.parallel import each
+from pkgrun.runs.place import sweep
+from pkgrun.runs.purging import find, purge
+from pkgrun.store.local import translate
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What went: copies of datasets, and files in work folders. `busy`: copies in use, which go when they are used no longer."""
+    """What went: copies of datasets, and files in work folders. `busy`: copies and work folders that hold it, or may, and that are
+    in use, or that the system does not let go; they are looked at again the next time."""
 
     copies: int = 0
     files: int = 0
@@ -48,8 +49,14 @@ def honour(cache: str, store: str, raws: Collection[bytes]) -> Dropped:
 
 def drop(cache: str, raws: Collection[bytes]) -> Dropped:
     """Drop these, whatever was noted."""
+    copies, work = drop_copies(cache, raws), _in_work_folders(os.path.join(cache, "work"), raws)
+    return Dropped(copies.copies, work.files, copies.busy + work.busy)
+
+
+def drop_copies(cache: str, raws: Collection[bytes]) -> Dropped:
+    """Drop copies of datasets alone: for who has just fetched one that is refused."""
     copies, busy = Copies(os.path.join(cache, "datasets"), 0).drop(raws)
-    return Dropped(copies, _in_work_folders(os.path.join(cache, "work"), raws), busy)
+    return Dropped(copies, 0, busy)
 
 
 def _noted(path: str) -> set[bytes]:
@@ -70,29 +77,23 @@ def _note(path: str, raws: Collection[bytes]) -> None:
         os.rename(beside, path)
 
 
-def _in_work_folders(above: str, raws: Collection[bytes]) -> int:
-    """Remove the files from folders that were kept; those of runs that go on are removed with them."""
+def _in_work_folders(above: str, raws: Collection[bytes]) -> Dropped:
+    """Remove the files from folders that were kept, and the folders of runs that are no more. In that of a run that goes on
+    nothing is touched: the run removes it, or looks itself, when it ends.
+    """
     try:
+        sweep(above)
         names = set(os.listdir(above))
-    except OSError:
-        return 0
-    kept = [name for name in names if f"{name}.lock" not in names and not name.endswith(".lock")]
-    files = [path for name in kept for path in _files(os.path.join(above, name))]
-    return sum(each(lambda path: _removed(path, raws), files, run=1))
-
-
-def _files(folder: str) -> list[str]:
-    walked = os.walk(folder)
-    return [os.path.join(at, name) for at, _, names in walked for name in names]
-
-
-def _removed(path: str, raws: Collection[bytes]) -> bool:
-    if os.path.islink(path) or not os.path.isfile(path):
-        return False
-    try:
-        if bytes.fromhex(take(path, nothing).digest[7:]) not in raws:
-            return False
-        os.unlink(path)
-    except (OSError, PkgrunError):
-        return False
-    return True
+    except FileNotFoundError:
+        return Dropped()
+    except OSError as error:
+        raise translate(error, above) from error
+    files = busy = 0
+    for name in names:
+        if name.endswith(".lock"):
+            continue
+        path, going = os.path.join(above, name), f"{name}.lock" in names
+        found = find(path, raws) if going else purge(path, raws)
+        files += 0 if going else found.files
+        busy += bool(found.failed or (going and found.files))
+    return Dropped(0, files, busy)

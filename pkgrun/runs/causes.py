@@ -116,8 +116,6 @@ def _circumstances(order: Order, original: RunRecord) -> Iterator[str]:
         yield f"it ran on another machine: {by.host}, then {original.by.host}; processors are not recorded"
     if original.by.pkgrun != by.pkgrun:
         yield f"pkgrun was {by.pkgrun}, then {original.by.pkgrun}"
-    if order.request.secrets:
-        yield f"the values of secrets are not recorded, and may be others: {some(order.request.secrets)}"
 
 
 def _otherwise(then: Facts, now: Facts) -> Iterator[str]:

@@ -4,9 +4,10 @@ what then nothing refers to is condemned and deleted (`store/collecting.py`, `st
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
-from pkgrun.errors import UsageError
+from pkgrun.errors import PkgrunError, UsageError
 from pkgrun.observe import Counted, Observer, Phase
 from pkgrun.records import Actor
 from pkgrun.runs import erasing, reaper, recover, retention
@@ -75,14 +76,19 @@ def collect(
         removed = retention.prune(store, None, rule, force=force, by=by).removed
     erasing.sweep_again(store, by=by, observer=observer)
     observer(Phase("look", time.time()))
-    collected = sweeping.collect(
-        store.backend,
-        store.objects,
-        by=by,
-        new_id=operations.new_run_id,
-        grace=grace,
-        told=Counted(observer),
-    )
+    try:
+        collected = sweeping.collect(
+            store.backend,
+            store.objects,
+            by=by,
+            new_id=operations.new_run_id,
+            grace=grace,
+            told=Counted(observer),
+        )
+    except BaseException:
+        with suppress(PkgrunError):  # what stopped the collection is what is told
+            erasing.sweep_again(store, by=by, observer=observer)
+        raise
     erasing.sweep_again(store, by=by, observer=observer)  # what was moved may have been erased meanwhile
     return Collection(lost, removed, collected)
 

@@ -48,8 +48,7 @@ def subject(store: Store, name: str) -> Subject:
         NotFound, InvalidName: it is not there, or no name.
         Damaged: what the store holds of it cannot be read.
     """
-    is_run = re.fullmatch(r"[0-9a-f][0-9a-f-]{3,35}", name) and not numbers.majors(store.backend, name)
-    if is_run:
+    if lookup.means_run(store, name):
         record = recover.settle(store, lookup.run(store, name))
         version = _made_by(store, record)
         if version is None and record.kind not in _PIPELINES:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pkgrun.errors import Erased, RunLost
-from pkgrun.records import Outcome
+from pkgrun.records import Outcome, Tree
 from pkgrun.runs.results import run_error
 from pkgrun.store import operations
 from pkgrun.store.files import shown
@@ -53,7 +53,10 @@ def refusal(store: Store, outcome: Outcome) -> Erased | None:
     objects.look_again()
     objects.erased.known(fresh)
     listed = outcome.facts.listed if outcome.facts else ()
-    root = Root("", "", (*trees_of(outcome), *listed), tuple(blobs_of(outcome)))
+    unnamed = (Tree(digest="sha256:" + raw.hex(), files=0, bytes=0) for raw in sorted(objects.erased.folders))
+    root = Root("", "", (*trees_of(outcome), *listed, *unnamed), tuple(blobs_of(outcome)))
+    if (raw := objects.erased.noted(fresh)) is not None:
+        return objects.erased.error(raw, "what it was given")
     for raw, needs in whose(objects, [root], fresh).items():
         return objects.erased.error(raw, shown(needs[0].path))
     return None

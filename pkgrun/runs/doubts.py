@@ -6,18 +6,30 @@ from collections.abc import Iterator, Sequence
 
 from pkgrun.records import Data, Environment, Facts
 from pkgrun.runs import inherited
+from pkgrun.store.files import shown
 from pkgrun.store.root import Store
 from pkgrun.worker import locks
 
 
-def doubts(store: Store, then: Facts, now: Facts) -> Iterator[str]:
-    """One sentence each: data that was not attested, an environment that is not the same or not held to hashes, chance."""
+def doubts(
+    store: Store, then: Facts, now: Facts, *, secrets: Sequence[str] = (), altered: Sequence[str] = ()
+) -> Iterator[str]:
+    """One sentence each: data that was not attested, an environment that is not the same or not held to hashes, chance.
+
+    Args:
+        secrets: the names of those that both runs had.
+        altered: files of the environment that are not as they were installed.
+    """
     yield from _data_doubts("the data", then.data, now.data)
     yield from _data_doubts("the evaluation set", then.evaluation_data, now.evaluation_data)
     for when, facts in (("then", then), ("now", now)):
         for folder in dict.fromkeys(one.folder for one in facts.passed if not one.attested):
             yield f"what the package's own code prepared in {folder} was not attested {when}"
     yield from _environment_doubts(store, then.environment, now.environment)
+    if altered:
+        yield f"files of the environment are not as they were installed: {some([shown(one) for one in altered])}"
+    if secrets:
+        yield f"the values of secrets are not recorded, and may be others: {some(secrets)}"
     if devices(then) != devices(now):
         yield f"it was shown {some(devices(now)) or 'no device'}, then {some(devices(then)) or 'none'}"
     if "random" in (then.hash_seed, now.hash_seed):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
+from functools import partial
 
-from pkgrun.errors import Killed, PkgrunError, Temporary
+from pkgrun.errors import Erased, Killed, PkgrunError, Temporary
 from pkgrun.observe import Event, Notice, Observer
 from pkgrun.records import Facts, Outcome, RunError, RunRecord, Tree, VersionEntry
 from pkgrun.runs import data, decision, recover, steps
@@ -18,6 +19,7 @@ from pkgrun.runs.place import Place, place
 from pkgrun.runs.results import run_error
 from pkgrun.runs.unrecorded import decided, kept
 from pkgrun.runs.verdict import DECISIONS
+from pkgrun.store import erased
 from pkgrun.store.root import Store
 from pkgrun.worker.secrets import Masker
 from pkgrun.worker.supervisor import Stop
@@ -44,7 +46,13 @@ def run(
     name = order.intent.run
     with (
         recover.never_open(store, order.intent),
-        place(order.cache, name, order.base.package, keep=order.keep_workdir) as at,
+        place(
+            order.cache,
+            name,
+            order.base.package,
+            keep=order.keep_workdir,
+            erased=partial(erased.raws, store.backend),
+        ) as at,
         closing(Journal(at.journal, observer)) as journal,
         beating(store.backend, name, journal, stop.request) as heart,
     ):
@@ -74,6 +82,7 @@ def run(
         except Temporary as error:
             raise kept(error, order, at, course) from error
         heart.stop()
+        _forget(store, order, standing)
         try:
             return recover.carry_out(store, order.intent, standing)
         except Temporary as error:
@@ -97,7 +106,7 @@ def _attempt(store: Store, order: Order, at: Place, course: Course, stop: Stop) 
             return failure or leak
         made = steps.collect_package(store, order, at, course) if order.plan.pipeline.makes_version else None
         if order.original is not None and not isinstance(made, RunError):
-            steps.compare(store, order, course, made)
+            steps.compare(store, order, course, made, environment)
         return made
     except Temporary as error:
         return run_error(kept(error, order, at, course), course.phase)
@@ -118,6 +127,15 @@ def _kept_artifacts(
             error = kept(error, order, at, course)
         course.warn(f"the artifacts were not kept: {error.message}", error.hint)
         return None
+
+
+def _forget(store: Store, order: Order, outcome: Outcome) -> None:
+    """A dataset that was fetched for a run, and refused, does not stay in the cache."""
+    if outcome.error is not None and outcome.error.kind == Erased.kind:
+        from pkgrun.runs.caches import drop_copies
+
+        with suppress(PkgrunError):
+            drop_copies(order.cache, store.objects.erased.raws)
 
 
 def _stopped(stop: Stop) -> None:

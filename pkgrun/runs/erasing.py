@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from pkgrun.errors import Bug
+from pkgrun.errors import Bug, UsageError
 from pkgrun.observe import Counted, Observer
 from pkgrun.records import Actor, ErasureRequest, Head, Intent, Outcome, Swept
 from pkgrun.records.erasing import Receipt
@@ -15,7 +15,7 @@ from pkgrun.runs.caches import Dropped, drop
 from pkgrun.runs.decision import still_open
 from pkgrun.runs.handle import error_of
 from pkgrun.runs.heart import working
-from pkgrun.runs.here import sign_of_life
+from pkgrun.runs.here import dead, sign_of_life
 from pkgrun.store import erased, erasing, operations
 from pkgrun.store.root import Store
 
@@ -42,6 +42,7 @@ def erase(store: Store, request: ErasureRequest, *, by: Actor, observer: Observe
     """Erase a content; if it was before, take out what came back.
 
     Raises:
+        UsageError: it came as a directory while its receipt was created.
         Damaged: its receipt, or a pack that holds it, is not what it should be.
         PermissionDenied, Temporary: the store refuses. If there is a receipt, the next erasure goes on with it.
     """
@@ -53,8 +54,21 @@ def erase(store: Store, request: ErasureRequest, *, by: Actor, observer: Observe
     receipt = erased.receipt(store.backend, raw)
     if receipt is None:
         raise Bug(f"the receipt of {request.digest} is gone")
-    going = tuple(name for name in operations.undecided(store.backend) if name != run)
+    if raw not in store.apart().objects.erased:
+        raise UsageError(
+            f"{request.digest} has come as a directory meanwhile, and stays: only files can be erased",
+            hint="nobody heeds the receipt; name each file by its own digest",
+        )
+    going = tuple(
+        name for name in operations.undecided(store.backend) if name != run and _goes_on(store, name)
+    )
     return Done(receipt, receipt.run == run, run, swept, _drop(store, raw), unread, going)
+
+
+def _goes_on(store: Store, run: str) -> bool:
+    """Whether an operation that is not decided may still be worked on."""
+    beat = operations.heartbeat(store.backend, run) or operations.intent(store.backend, run).alive
+    return beat is None or not dead(beat)
 
 
 def sweep_again(store: Store, *, by: Actor, observer: Observer) -> Swept:

@@ -102,7 +102,7 @@ class Journal:
         with self._changed:
             ours, size = os.fstat(self._file.fileno()), self.size
             if size >= SMALL and ours.st_size == size and _same(self.path, ours):
-                taken = objects.take(self.path)
+                taken = objects.take(self.path, own=True)
                 return Blob(digest=taken.digest, bytes=taken.size)
             return objects.put(os.pread(self._file.fileno(), size, 0))
 

@@ -187,6 +187,15 @@ def _holds(folder: str, path: str) -> bool:
     return os.path.commonpath([folder, path]) == folder
 
 
+_RUN = r"[0-9a-f][0-9a-f-]{3,35}"
+"""The id of a run, or the beginning of one."""
+
+
+def means_run(store: Store, text: str) -> bool:
+    """Whether `text` means a run: it looks like the beginning of an id, and no package has that name."""
+    return bool(re.fullmatch(_RUN, text)) and not numbers.majors(store.backend, text)
+
+
 def run(store: Store, text: str) -> str:
     """The id of the run that an id, or the beginning of one, means.
 
@@ -198,7 +207,7 @@ def run(store: Store, text: str) -> str:
     if re.fullmatch(RUN_ID_PATTERN, text):
         operations.intent(store.backend, text)
         return text
-    if not re.fullmatch(r"[0-9a-f][0-9a-f-]{3,35}", text):
+    if not re.fullmatch(_RUN, text):
         raise InvalidName(f"{text!r} is no run id", hint="`pkgrun run list` shows the runs and their ids")
     found = [name for name in operations.runs(store.backend) if name.startswith(text)]
     if len(found) > 1:

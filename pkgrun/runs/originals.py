@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from pkgrun.errors import Damaged, NotFound, UsageError
 from pkgrun.packages import contract
 from pkgrun.records import RunRecord, TrainingRequest, VersionRecord
 from pkgrun.runs import lookup, recover
-from pkgrun.store import numbers
+from pkgrun.runs.results import run_record
+from pkgrun.store import numbers, operations
 from pkgrun.store.root import Store
 
 
@@ -18,9 +17,8 @@ def original(store: Store, name: str) -> RunRecord:
     Raises:
         NotFound, InvalidName, UsageError: there is none, or none such.
     """
-    is_run = re.fullmatch(r"[0-9a-f][0-9a-f-]{3,35}", name) and not numbers.majors(store.backend, name)
-    if is_run:
-        record = recover.settle(store, lookup.run(store, name))
+    if lookup.means_run(store, name):
+        record = _truth(store, lookup.run(store, name))
     else:
         record = _maker(store, lookup.version(store, name, removed=True))
     what = f"the run {record.run[:13]}"
@@ -45,6 +43,28 @@ def original(store: Store, name: str) -> RunRecord:
     return record
 
 
+def _truth(store: Store, run: str) -> RunRecord:
+    """The run as it was asked for and decided. What `run.json` says besides the number is derived, and not believed.
+
+    Raises:
+        NotFound: there is no such run.
+        Damaged: that it succeeded is not in its outcome, or its version is not what was decided.
+    """
+    told, outcome = recover.settle(store, run), operations.decided(store.backend, run)
+    if outcome is None:
+        if told.status == "successful":
+            raise Damaged(f"the run {run[:13]} is said to have succeeded, and its outcome is not there")
+        return told
+    made = None
+    if outcome.decision == "COMMIT" and outcome.entry is not None:
+        if told.version is None:
+            raise Damaged(f"the run {run[:13]} made a version, and its record does not say which")
+        made = numbers.read(store.backend, outcome.entry.package, told.version)
+        if (made.run, made.tree) != (run, outcome.entry.tree):
+            raise Damaged(f"{made.package}@{made.version} is not what the run {run[:13]} made")
+    return run_record(operations.intent(store.backend, run), outcome, made)
+
+
 def _maker(store: Store, version: VersionRecord) -> RunRecord:
     name = f"{version.package}@{version.version}"
     if version.kind == "import":
@@ -53,7 +73,7 @@ def _maker(store: Store, version: VersionRecord) -> RunRecord:
             hint=f"`pkgrun package show {version.package}` shows which versions a run made",
         )
     try:
-        return recover.settle(store, version.run)
+        return _truth(store, version.run)
     except NotFound as error:
         raise NotFound(
             f"the run {version.run}, which made {name}, is not in this store",
@@ -66,7 +86,7 @@ def _there(store: Store, what: str, did: str, version: VersionRecord) -> Version
         return lookup.there(store, version)
     except NotFound as error:
         raise NotFound(
-            f"{what} cannot be done again: it {did} {error.message}",
+            f"{what} cannot be done again: what it {did} is not there any more: {error.message}",
             hint="of a version that was removed nothing is left to compare with, and nothing to start from",
         ) from error
 

@@ -25,7 +25,7 @@ _UNSEALED = "sha256:" + "0" * 64
 
 def issue(store: Store, record: VersionRecord) -> Passport:
     """The passport of a version: its record's digest, and those of all that it came from."""
-    ancestors = tuple(islice(_ancestors(store.backend, record), ANCESTORS))
+    named = tuple(islice(ancestors(store.backend, record), ANCESTORS))
     return _sealed(
         Passport(
             store=store.id,
@@ -33,13 +33,18 @@ def issue(store: Store, record: VersionRecord) -> Passport:
             version=record.version,
             record=numbers.digest(store.backend, record.package, record.version),
             tree=record.tree.digest,
-            ancestors=ancestors,
+            ancestors=named,
             seal=_UNSEALED,
         )
     )
 
 
-def _ancestors(backend: Backend, record: VersionRecord) -> Iterator[str]:
+def ancestors(backend: Backend, record: VersionRecord) -> Iterator[str]:
+    """The digests of the records of all that a version came from, the nearest first.
+
+    Raises:
+        NotFound, Damaged: one of them is not there, or not what it should be.
+    """
     seen: set[Version] = set()
     while record.parent is not None and record.parent not in seen:
         seen.add(record.parent)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from pkgrun.errors import PkgrunError
 from pkgrun.store.local import translate
 
 _SCRATCH = ".scratch"
@@ -57,8 +58,14 @@ class Place:
 
 
 @contextmanager
-def place(cache: str, run: str, name: str, *, keep: bool) -> Iterator[Place]:
-    """Make the work directory of a run below `cache`, and remove it in the end unless it is to be kept."""
+def place(
+    cache: str, run: str, name: str, *, keep: bool, erased: Callable[[], Collection[bytes]] = tuple
+) -> Iterator[Place]:
+    """Make the work directory of a run below `cache`, and remove it in the end unless it is to be kept.
+
+    Args:
+        erased: says in the end what must not stay, by SHA-256. Who erased it meanwhile has left this folder alone.
+    """
     above = os.path.join(cache, "work")
     root = os.path.join(above, run)
     try:
@@ -76,11 +83,22 @@ def place(cache: str, run: str, name: str, *, keep: bool) -> Iterator[Place]:
     try:
         yield made
     finally:
-        if not made.stays:
+        if made.stays:
+            _purged(root, erased)
+        else:
             remove(root)
         with suppress(OSError):
             os.unlink(root + ".lock")
         os.close(lock)
+
+
+def _purged(root: str, erased: Callable[[], Collection[bytes]]) -> None:
+    """What was erased does not stay. If that cannot be asked now, the next erasure, or whoever asks for it again, looks here."""
+    with suppress(PkgrunError):
+        if raws := erased():
+            from pkgrun.runs.purging import purge  # which few runs need
+
+            purge(root, raws)
 
 
 def sweep(above: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,12 +12,12 @@ from pkgrun.datasets import snapshot
 from pkgrun.datasets.arrival import here
 from pkgrun.datasets.cache import Copies
 from pkgrun.datasets.sources import Source
-from pkgrun.errors import Temporary
+from pkgrun.errors import Erased, PkgrunError, Temporary
 from pkgrun.identity import check_name
 from pkgrun.observe import Observer, Progress
 from pkgrun.records import Actor, DatasetEntry, DatasetRecord, DatasetRequest, Head, Intent, Outcome
 from pkgrun.runs import decision, labels, lookup, recover
-from pkgrun.runs.caches import honour
+from pkgrun.runs.caches import drop_copies, honour
 from pkgrun.runs.heart import working
 from pkgrun.runs.here import sign_of_life
 from pkgrun.runs.lookup import apart
@@ -63,7 +63,7 @@ def register(
     if store.objects.erased:
         honour(cache, store.id, store.objects.erased.raws)
     copies = Copies(os.path.join(cache, "datasets"), cache_limit, observer=observer)
-    with here(dataset, copies=copies, objects=store.objects) as source:
+    with _refused(store, cache), here(dataset, copies=copies, objects=store.objects) as source:
         registration = _Registration(store, hasty, name, source, by)
         with registration.whole:
             content = _taken(registration, store, source, cache, observer)
@@ -82,6 +82,17 @@ def register(
             store.objects.flush()
             registration.check()
             return _commit(store, intent, entry)
+
+
+@contextmanager
+def _refused(store: Store, cache: str) -> Iterator[None]:
+    """What was fetched and is refused does not stay in the cache."""
+    try:
+        yield
+    except Erased:
+        with suppress(PkgrunError):
+            drop_copies(cache, store.objects.erased.raws)
+        raise
 
 
 def _taken(

@@ -6,6 +6,8 @@ was not attested: where nothing differs, and it was not shown that the same went
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pkgrun.errors import Bug
 from pkgrun.records import Facts, Measured, Reproduction, Tree
 from pkgrun.runs.causes import Differed, causes
@@ -19,12 +21,15 @@ _METRICS = 100
 """Metrics that differ and are told."""
 
 
-def judge(store: Store, order: Order, course: Course, made: Tree | None) -> Reproduction:
+def judge(
+    store: Store, order: Order, course: Course, made: Tree | None, *, altered: Sequence[str] = ()
+) -> Reproduction:
     """Compare what this run has made with what its original had, before it is decided.
 
     Args:
         course: what was found out; the log and the end of this run are not part of it yet.
         made: the version's content, if the pipeline makes one; all of it has been given to the store.
+        altered: files of the environment that are not as they were installed.
 
     Raises:
         Damaged: what the store holds of the original cannot be read.
@@ -41,7 +46,10 @@ def judge(store: Store, order: Order, course: Course, made: Tree | None) -> Repr
         passed=_passed(then, now),
         numbers=(before.score, before.baseline_score) != (after.score, after.baseline_score),
     )
-    unshown = tuple(doubts(store, then, now))
+    unshown = (
+        *([] if _comparable(now, made) else ["nothing came out that could be compared"]),
+        *doubts(store, then, now, secrets=order.request.secrets, altered=altered),
+    )
     return Reproduction(
         run=original.run,
         version=original.version,
@@ -55,6 +63,13 @@ def judge(store: Store, order: Order, course: Course, made: Tree | None) -> Repr
         doubts=unshown,
         causes=tuple(causes(contents, order, now, differed)) if differed else (),
     )
+
+
+def _comparable(now: Facts, made: Tree | None) -> bool:
+    """Whether anything came out: a version, artifacts, a folder that was prepared, or a number."""
+    files = now.artifacts is not None and now.artifacts.files > 0
+    measured = now.score is not None or now.baseline_score is not None or bool(now.metrics)
+    return made is not None or files or bool(now.passed) or measured
 
 
 def _measured(facts: Facts, other: Facts) -> Measured:

@@ -59,7 +59,7 @@ def begin(store: Store, wish: Wish, *, by: Actor, cache: str, cache_limit: int, 
     _check(original, request, wish)
     python = _python(store, original, cache, observer)
     search = Search(store, original.run, cache, cache_limit, observer)
-    check_not_erased(replace(search, what="what was started from"), base.tree)
+    check_not_erased(replace(search, what="the version at the start"), base.tree)
     data = _dataset(search, facts.data, wish.data)
     search = replace(search, what="the evaluation set", option="--evaluation-data")
     evaluation = _dataset(search, facts.evaluation_data, wish.evaluation_data)
@@ -132,6 +132,9 @@ def _check(original: RunRecord, request: TrainingRequest, wish: Wish) -> None:
             f"the run {original.run[:13]} had secrets, whose values are not recorded: {', '.join(lacking)}",
             hint="give them again: " + " ".join(f"--secret {name}" for name in lacking),
         )
+    for name, value in wish.secrets.items():
+        if not isinstance(value, str):
+            raise UsageError(f"the secret {name} must be text, not {type(value).__name__}")
     if new := sorted(wish.secrets.keys() - set(request.secrets)):
         raise UsageError(
             f"the run {original.run[:13]} had no secret {', '.join(new)}",

@@ -90,7 +90,7 @@ def check_not_erased(search: Search, tree: Tree) -> None:
     """That nothing of a tree was.
 
     Raises:
-    Erased: a file of it was, as far as the store knows which files it had.
+        Erased: a file of it was, as far as the store knows which files it had.
     """
     backend = search.store.backend
     gone = erased.raws(backend)
@@ -195,5 +195,6 @@ def _how(paths: list[str], before: dict[str, str], now: dict[str, str]) -> str:
         what = "removed" if path not in now else "added" if path not in before else "changed"
         return f"{shown(path)} was {what}"
 
-    more = f" and {len(paths) - _NAMED:,} more files differ" if len(paths) > _NAMED else ""
+    left = len(paths) - _NAMED
+    more = f" and {left:,} more {'file differs' if left == 1 else 'files differ'}" if left > 0 else ""
     return ", ".join(map(word, paths[:_NAMED])) + more or "its content is another"

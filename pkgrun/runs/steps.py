@@ -313,12 +313,16 @@ def _leak(taken: Ingested, mask: Masker, below: str) -> RunError | None:
     )
 
 
-def compare(store: Store, order: Order, course: Course, made: Tree | None) -> None:
+def compare(
+    store: Store, order: Order, course: Course, made: Tree | None, environment: Environment
+) -> None:
     """Of a reproduction: how what came out compares with what the original had."""
     from pkgrun.runs.reproduced import judge  # only a reproduction needs it
+    from pkgrun.worker.installed import altered
 
     course.enter("compare")
-    course.reproduced = judge(store, order, course, made)
+    others = altered(environment.python) if environment.mode == "isolated" else []
+    course.reproduced = judge(store, order, course, made, altered=others)
 
 
 def changes(store: Store, old: str, new: str) -> Changes:

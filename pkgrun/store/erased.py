@@ -6,7 +6,7 @@ An operation looks once it has begun, and again right before its decision: what 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from pkgrun.errors import Damaged, Erased, NotFound
 from pkgrun.records import Intent
@@ -104,13 +104,30 @@ def _what(raw: bytes, path: str) -> str:
     return f"{path} holds {digest}, which" if path else f"the content {digest}"
 
 
-class Erasures:
-    """What was erased, for one operation. For several threads."""
+def spared(data: bytes) -> bool:
+    """Whether bytes could be a directory's, of which a receipt counts for nothing."""
+    from pkgrun.store import trees  # which is built on what this is for
 
-    def __init__(self, backend: Backend | None) -> None:
+    return trees.is_node(data)
+
+
+Directories = Callable[[Collection[bytes]], Collection[bytes]]
+"""Which of some contents are directories in the store."""
+
+
+class Erasures:
+    """What was erased, for one operation. For several threads.
+
+    A receipt of what turns out to be a directory counts for nothing: only files can be erased.
+    """
+
+    def __init__(self, backend: Backend | None, directories: Directories = lambda raws: ()) -> None:
         """Nothing is known yet; without a backend, nothing ever is."""
-        self._backend = backend
+        self._backend, self._directories = backend, directories
         self._first: frozenset[bytes] | None = None
+        self._unlisted = bytearray()
+        self.folders: set[bytes] = set()
+        """Directories that the operation was given, all of which it has handed to the store, and which no record will name."""
         self.raws: frozenset[bytes] = frozenset()
 
     @property
@@ -121,7 +138,8 @@ class Erasures:
     def look(self) -> None:
         """See what was erased until now."""
         if self._backend is not None:
-            self.raws = raws(self._backend)
+            found = raws(self._backend)
+            self.raws = found.difference(self._directories(found)) if found else found
             if self._first is None:
                 self._first = self.raws
 
@@ -134,6 +152,14 @@ class Erasures:
     def known(self, fresh: frozenset[bytes]) -> None:
         """What was fresh has been dealt with."""
         self._first = (self._first or frozenset()) | fresh
+
+    def note(self, digests: bytes | bytearray) -> None:
+        """The operation was given files of these digests, 32 bytes each, and nothing that it keeps will say so."""
+        self._unlisted += digests
+
+    def noted(self, fresh: Collection[bytes]) -> bytes | None:
+        """The first of these that is so."""
+        return next((raw for raw in sorted(fresh) if _number(self._unlisted, raw) >= 0), None)
 
     def __contains__(self, raw: object) -> bool:
         return raw in self.raws

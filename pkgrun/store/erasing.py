@@ -1,4 +1,5 @@
-"""Takes what has a receipt (`erased`) out of a store: objects, blobs out of packs, what a repair has set aside.
+"""Takes what has a receipt (`erased`) out of a store: objects, blobs out of packs, what a repair has set aside. Never a directory: what
+is one, or could be by its bytes, stays, whatever a receipt says.
 
 Whoever calls it has an operation that goes on. Nothing else is lost wherever it is broken off: a pack goes when what was left
 of it is durable in another one. It writes no receipt and decides nothing.
@@ -12,15 +13,18 @@ from dataclasses import dataclass, field
 
 from pkgrun.errors import Damaged, NotFound
 from pkgrun.records import Swept
-from pkgrun.store import collecting, erased, packs
+from pkgrun.store import collecting, erased, packs, trees
 from pkgrun.store.backend import Backend
 from pkgrun.store.condemned import Condemned
 from pkgrun.store.fsck.forms import QUARANTINE
 from pkgrun.store.fsck.reading import blobs_of
 from pkgrun.store.objects import key_of
-from pkgrun.store.packs import Contents, Filling, Pack
+from pkgrun.store.packs import Contents, Filling, Pack, Part
 from pkgrun.store.parallel import each
 from pkgrun.store.sending import send
+
+_NODE = 64 << 20
+"""Bytes that a directory has at most, of those that are looked at: ten thousand entries whose names are as long as can be."""
 
 Told = Callable[[str, int, int], object]
 """Told what is being done, how much of it is, and of how much."""
@@ -34,13 +38,15 @@ def _nothing(what: str, done: int, total: int) -> None:
 class Found:
     """Where contents lie: the keys of objects, packs with what they hold, and in quarantine, with the size of each file.
 
-    `unread`: packs whose indexes cannot be read, so that nobody knows; a repair brings out what is in them.
+    `unread`: packs whose indexes cannot be read, so that nobody knows; a repair brings out what is in them. `directories`: those of
+    the contents that are directories, which stay; where they lie is not said.
     """
 
     objects: dict[str, int] = field(default_factory=dict)
     packs: list[Contents] = field(default_factory=list)
     aside: dict[str, int] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    directories: frozenset[bytes] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.objects or self.packs or self.aside)
@@ -52,11 +58,6 @@ class Found:
                 return part.length
         return self.objects.get(key_of("sha256:" + raw.hex()))
 
-    def directory(self, raw: bytes) -> bool:
-        """Whether it was put somewhere as a directory."""
-        found = (contents.find(raw) for contents in self.packs)
-        return any(part is not None and part.directory for part in found)
-
 
 def find(backend: Backend, raws: Collection[bytes]) -> Found:
     """Look where contents lie; the index of every pack is read.
@@ -64,16 +65,27 @@ def find(backend: Backend, raws: Collection[bytes]) -> Found:
     Raises:
         PermissionDenied, Temporary: the store cannot be read.
     """
-    objects = {}
-    for raw in sorted(raws):
-        key = key_of("sha256:" + raw.hex())
-        if (stat := backend.stat(key)) is not None:
-            objects[key] = stat.size
-    names = sorted(name for one in backend.list(packs.FOLDER) if (name := packs.name_in(one)))
-    looked = each(lambda name: _look(backend, name, packs.key_of(name)), names, run=1)
-    held = [one for one in looked if isinstance(one, Contents) and _holds(one, raws)]
-    unread = [packs.key_of(name) for name, one in zip(names, looked, strict=True) if isinstance(one, Damaged)]
-    return Found(objects, held, dict(_aside(backend, raws)), tuple(unread))
+    looked = _surveyed(backend)
+    search = _Search(backend, frozenset(raws))
+    held = [one for one in looked.values() if isinstance(one, Contents) and search.holds(one)]
+    aside = dict(search.aside())
+    unread = tuple(packs.key_of(name) for name, one in looked.items() if isinstance(one, Damaged))
+    return Found(search.objects(), held, aside, unread, frozenset(search.directories))
+
+
+def _surveyed(backend: Backend) -> dict[str, Contents | Damaged]:
+    """What every pack holds. One that is listed and gone may have been written anew: then it is listed again."""
+    looked: dict[str, Contents | Damaged] = {}
+    gone: set[str] = set()
+    while True:
+        names = {name for one in backend.list(packs.FOLDER) if (name := packs.name_in(one))}
+        new = sorted(names - looked.keys() - gone)
+        found = each(lambda name: _look(backend, name, packs.key_of(name)), new, run=1)
+        looked |= {name: one for name, one in zip(new, found, strict=True) if one is not None}
+        missed = {name for name, one in zip(new, found, strict=True) if one is None}
+        gone |= missed
+        if not missed:
+            return dict(sorted(looked.items()))
 
 
 def _look(backend: Backend, pack: str, key: str) -> Contents | Damaged | None:
@@ -86,30 +98,90 @@ def _look(backend: Backend, pack: str, key: str) -> Contents | Damaged | None:
         return error
 
 
-def _holds(contents: Contents, raws: Collection[bytes]) -> bool:
-    if len(raws) > len(contents):
-        return any(raw in raws for raw, _, _ in contents.entries())
-    try:
-        return any(contents.find(raw) is not None for raw in raws)
-    except (
-        Damaged
-    ):  # it says to lie where nothing is: the pack is read, and looked at, by whoever writes it anew
-        return True
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """Where some contents lie that are no directories; those that are found to be."""
 
+    backend: Backend
+    raws: frozenset[bytes]
+    directories: set[bytes] = field(default_factory=set)
 
-def _aside(backend: Backend, raws: Collection[bytes]) -> Iterator[tuple[str, int]]:
-    """What a repair has set aside that holds one of them, or cannot be read."""
-    own = {raw.hex() for raw in raws}
-    for key, stat in backend.walk(QUARANTINE) if raws else ():
-        name = key.rpartition("/")[2]
-        pack = packs.name_in(name)
-        if pack is None:
-            if "/objects/" in key and name in own:
+    def objects(self) -> dict[str, int]:
+        """Those that are objects of their own, with their sizes."""
+        found = {}
+        for raw in sorted(self.raws):
+            key = key_of("sha256:" + raw.hex())
+            stat = self.backend.stat(key)
+            if stat is not None and not self._object_is_directory(raw, key, stat.size):
+                found[key] = stat.size
+        return found
+
+    def aside(self) -> Iterator[tuple[str, int]]:
+        """What a repair has set aside that holds one of them, or cannot be read."""
+        own = {raw.hex(): raw for raw in self.raws}
+        for key, stat in self.backend.walk(QUARANTINE) if own else ():
+            name = key.rpartition("/")[2]
+            pack = packs.name_in(name)
+            if pack is not None:
+                if self._may_hold(pack, key):
+                    yield key, stat.size
+            elif (
+                "/objects/" in key
+                and name in own
+                and not self._object_is_directory(own[name], key, stat.size)
+            ):
                 yield key, stat.size
-            continue
-        contents = _look(backend, pack, key)
-        if isinstance(contents, Damaged) or (isinstance(contents, Contents) and _holds(contents, raws)):
-            yield key, stat.size
+
+    def _may_hold(self, pack: str, key: str) -> bool:
+        contents = _look(self.backend, pack, key)
+        return isinstance(contents, Damaged) or (contents is not None and self.holds(contents, key))
+
+    def holds(self, contents: Contents, key: str | None = None) -> bool:
+        """Whether a pack holds one of them.
+
+        Args:
+            key: where it lies, if not where packs do.
+        """
+        key = key or packs.key_of(contents.pack)
+        try:
+            parts = [part for raw in self._in(contents) if (part := contents.find(raw)) is not None]
+        except (
+            Damaged
+        ):  # it says to lie where nothing is: the pack is read, and looked at, by whoever writes it anew
+            return True
+        directories = {part.digest for part in parts if self._is_directory(part, key)}
+        self.directories.update(directories)
+        return any(part.digest not in directories for part in parts)
+
+    def _in(self, contents: Contents) -> Collection[bytes]:
+        """Those that the index of a pack may name."""
+        if len(self.raws) <= len(contents):
+            return self.raws
+        return [raw for raw, _, _ in contents.entries() if raw in self.raws]
+
+    def _is_directory(self, part: Part, key: str) -> bool:
+        if part.directory:
+            return True
+        try:
+            return trees.is_node(self.backend.read(key, part.offset, part.length))
+        except NotFound:
+            return False
+
+    def _object_is_directory(self, raw: bytes, key: str, size: int) -> bool:
+        """Whether the bytes of an object are a directory's; a large one may be held as a file, too."""
+        try:
+            is_directory = size <= _NODE and trees.is_node(_peeked(self.backend.stream(key)))
+        except NotFound:
+            return False
+        if is_directory:
+            self.directories.add(raw)
+        return is_directory
+
+
+def _peeked(pieces: Iterator[bytes]) -> bytes:
+    """All of them, or the first alone if these cannot be a directory's."""
+    first = next(pieces, b"")
+    return first + b"".join(pieces) if first.startswith(trees.BEGINS) else first
 
 
 def sweep(
@@ -164,6 +236,8 @@ class _Sweeping:
             self.told("rewrite", number, len(found.packs))
             self._spare(contents)
             if (pack := self._without(contents)) is not None:
+                if pack.name == contents.pack:  # nothing was taken out: it must not be deleted
+                    raise packs.damaged(contents.pack)
                 written[packs.key_of(contents.pack)] = pack if self._publish(contents, pack) else None
         self.backend.flush()
         freed = self._retire(found, written)
@@ -191,10 +265,10 @@ class _Sweeping:
         filling = Filling()
         try:
             for part, data in blobs_of(self.backend, contents, lambda size: None):
-                if part.digest in self.raws:
-                    continue
                 if len(data) != part.length:
                     raise packs.damaged(contents.pack)
+                if part.digest in self.raws and not part.directory and not trees.is_node(data):
+                    continue
                 filling.add(part.digest, bytes(data), directory=part.directory)
         except NotFound:
             return None

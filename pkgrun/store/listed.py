@@ -35,12 +35,16 @@ class Listed(Hashing):
         self._objects, self._watch = objects, watch
         self._made: dict[bytes, bytes] = {}
         self._size = 0
+        self._given: set[bytes] = set()
         self._failure: str | None = None
 
     def node(self, data: bytes) -> Blob:
         digest, raw = digest_and_raw(data)
-        if self._failure is None and raw not in self._made:
+        if self._failure is not None:
+            self.erased.note(_files(data))
+        elif raw not in self._made:
             if self._watch is not None and self._watch()(b"\0".join(_words(data))):
+                self.erased.note(_files(data))
                 self._fail("the name of a file or folder, or a link, holds a secret's value")
             else:
                 self._note(raw, data)
@@ -59,19 +63,29 @@ class Listed(Hashing):
             if made:
                 self._objects.keep(made)
         except PkgrunError as error:
+            self._made = dict(made)
             self._fail(error.message)
+        else:
+            self._given.update(raw for raw, _ in made)
 
     def _fail(self, reason: str) -> None:
-        self._failure, self._made = reason, {}
+        """From now on nothing is kept. What is erased before the operation decides is still looked for in all that it was given."""
+        for data in self._made.values():
+            self.erased.note(_files(data))
+        self.erased.folders |= self._given
+        self._failure, self._made, self._given = reason, {}, set()
 
     def holds_directories(self, directories: Collection[bytes], split: Collection[bytes] = ()) -> set[bytes]:
         try:
             there = self._objects.there(directories)
-            return {raw for raw in there if raw not in split or self._has_parts(raw)}
+            whole = {raw for raw in there if raw not in split or self._has_parts(raw)}
         except (
             PkgrunError
         ):  # they are made anew, for which nothing is read; `settle` finds out what is the matter
             return set()
+        known = self._given if self._failure is None else self.erased.folders
+        known |= whole
+        return whole
 
     def _has_parts(self, raw: bytes) -> bool:
         digest = "sha256:" + raw.hex()
@@ -87,6 +101,12 @@ class Listed(Hashing):
         if self._failure is None:
             self._hand_over()
         return self._failure
+
+
+def _files(node: bytes) -> bytes:
+    """The digests of the files in a directory, one behind the other."""
+    files = (line for line in orjson.loads(node).get("entries", ()) if line["kind"] == "file")
+    return b"".join(bytes.fromhex(line["digest"][7:]) for line in files)
 
 
 def _words(node: bytes) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 
-from pkgrun.errors import Damaged, NotFound, PkgrunError, RunLost, Temporary
+from pkgrun.errors import Damaged, Erased, NotFound, PkgrunError, RunLost, Temporary
 from pkgrun.records import Blob
 from pkgrun.store import erased, operations, packs
 from pkgrun.store.backend import Backend, Upload
@@ -57,7 +57,7 @@ class Objects:
         self._backend = backend
         self._index = index or Index(backend, cache)
         self._condemned = Condemned(backend, check=self._check_open)
-        self._erased = Erasures(backend)
+        self._erased = Erasures(backend, self._directories)
         self._sender = Sender(backend, self._index, self._condemned, self._check_open)
         self._blocks = Blocks(backend)
         self._lock = threading.Lock()
@@ -111,6 +111,19 @@ class Objects:
                 upload.discard()
             raise self._erased.error(raw, path)
 
+    def _directories(self, raws: Collection[bytes]) -> set[bytes]:
+        """Which of some blobs are directories here, also such as vouch for nothing."""
+        self._index.look_again()
+        return {raw for raw in self._index.find_all(raws) if self._is_directory(raw)}
+
+    def _is_directory(self, raw: bytes) -> bool:
+        if self._index.find(raw, directory=True) is not None:
+            return True
+        try:
+            return erased.spared(self.read("sha256:" + raw.hex()))
+        except (Damaged, Erased):  # gone by now, or nobody can tell
+            return False
+
     def at_rest(self) -> None:
         """Nothing is on its way any more, whatever became of it."""
         with suppress(PkgrunError):
@@ -163,6 +176,9 @@ class Objects:
     def holds(self, digest: str, size: int) -> bool:
         """Whether a blob is here already; it is then part of this operation."""
         self._refuse((bytes.fromhex(digest[7:]),))
+        return self._holds(digest, size)
+
+    def _holds(self, digest: str, size: int) -> bool:
         if size < SMALL:
             return self._holds_small(bytes.fromhex(digest[7:]))
         return self._holds_object(digest)
@@ -214,15 +230,15 @@ class Objects:
         return True
 
     def put(self, data: bytes) -> Blob:
-        """Keep bytes."""
+        """Keep bytes that pkgrun has written itself: a record, a lock, a log. No receipt is of these, whatever it names."""
         digest, raw = digest_and_raw(data)
         blob = Blob(digest=digest, bytes=len(data))
         if len(data) < SMALL:
-            self.keep([(raw, data)])
+            self._keep([(raw, data)])
         elif not self._holds_object(blob.digest):
             upload = self._backend.upload(key_of(blob.digest))
             write(upload, data)
-            self._publish(upload, blob.digest)
+            self._publish(upload, blob.digest, own=True)
         return blob
 
     def receive(self, digest: str, size: int, pieces: Iterable[bytes]) -> None:
@@ -238,7 +254,10 @@ class Objects:
 
     def keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
         """Keep small blobs, each with its SHA-256."""
-        self._refuse(raw for raw, _ in blobs)
+        self._refuse(raw for raw, data in blobs if raw in self._erased and not erased.spared(data))
+        self._keep(blobs)
+
+    def _keep(self, blobs: Sequence[tuple[bytes, bytes]]) -> None:
         there = self._there([raw for raw, _ in blobs])
         full = None
         with self._lock:
@@ -296,45 +315,51 @@ class Objects:
         self._send(blobs)
         self._settle()
 
-    def _publish(self, upload: Upload, digest: str) -> None:
+    def _publish(self, upload: Upload, digest: str, *, own: bool = False) -> None:
         self._ahead = True
-        self._refuse((bytes.fromhex(digest[7:]),), upload)
+        if not own:
+            self._refuse((bytes.fromhex(digest[7:]),), upload)
         self._condemned.renew(key_of(digest))
         upload.publish(key_of(digest))
         self._known.add(digest)
 
-    def take(self, path: str, watch: Look | None = None, *, known: bool = False) -> Taken:
+    def take(self, path: str, watch: Look | None = None, *, known: bool = False, own: bool = False) -> Taken:
         """Keep a file that is an object of its own, hashed while it is written.
 
-        `known` says that the store probably has it, so that it is read before anything is written.
+        `known` says that the store probably has it, so that it is read before anything is written; `own`, that pkgrun has
+        written it itself, as with `put`.
 
         Raises:
             Temporary: it changed while it was read a second time.
         """
         if known or not self._backend.capabilities.rename:
             taken = take(path, nothing, watch)
-            self._refuse((bytes.fromhex(taken.digest[7:]),), path=shown(path))
-            if taken.flagged or self.holds(taken.digest, taken.size):
+            self._refuse_taken(taken, path, own=own)
+            if taken.flagged or self._holds(taken.digest, taken.size):
                 return taken
             if not self._backend.capabilities.rename:
-                return self._send_known(path, taken)
-        return self._take_large(path, watch)
+                return self._send_known(path, taken, own=own)
+        return self._take_large(path, watch, own=own)
 
-    def _take_large(self, path: str, watch: Look | None) -> Taken:
+    def _refuse_taken(self, taken: Taken, path: str, upload: Upload | None = None, *, own: bool) -> None:
+        if not own:
+            self._refuse((bytes.fromhex(taken.digest[7:]),), upload, shown(path))
+
+    def _take_large(self, path: str, watch: Look | None, *, own: bool) -> Taken:
         upload = self._backend.upload()
         try:
             taken = take(path, upload.write, watch)
         except BaseException:
             upload.discard()
             raise
-        self._refuse((bytes.fromhex(taken.digest[7:]),), upload, shown(path))
+        self._refuse_taken(taken, path, upload, own=own)
         if taken.flagged or self._holds_object(taken.digest):
             upload.discard()
         else:
-            self._publish(upload, taken.digest)
+            self._publish(upload, taken.digest, own=own)
         return taken
 
-    def _send_known(self, path: str, taken: Taken) -> Taken:
+    def _send_known(self, path: str, taken: Taken, *, own: bool) -> Taken:
         """Where a blob's name must be known before it is sent, it is read twice, and must be the same."""
         upload = self._backend.upload(key_of(taken.digest), taken.size)
         try:
@@ -343,7 +368,7 @@ class Objects:
         except BaseException:
             upload.discard()
             raise
-        self._publish(upload, taken.digest)
+        self._publish(upload, taken.digest, own=own)
         return taken._replace(stable=taken.stable and again.stable)
 
     def read(self, digest: str) -> bytes:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from pkgrun.errors import Damaged
+from pkgrun.errors import Damaged, Erased
 from pkgrun.store import trees
 from pkgrun.store.objects import SMALL, Objects
 from pkgrun.store.roots import Root
@@ -160,7 +160,7 @@ def _nodes(objects: Objects, raws: list[bytes], reached: Reached) -> list[trees.
     try:
         found = read_all(objects, names)
         return [trees.parse(found[name], name) for name in names]
-    except Damaged:  # one of them: the others are read one by one
+    except (Damaged, Erased):  # one of them: the others are read one by one
         return [_node(objects, raw, reached) for raw in raws]
 
 
@@ -170,4 +170,7 @@ def _node(objects: Objects, raw: bytes, reached: Reached) -> trees.Node | None:
         return trees.parse(objects.read(name), name)
     except Damaged as error:
         reached.unread[raw] = error
+        return None
+    except Erased as error:  # a receipt is of files alone
+        reached.unread[raw] = Damaged(error.message)
         return None

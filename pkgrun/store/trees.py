@@ -25,6 +25,9 @@ from pkgrun.store.sinks import Sink
 PART_LIMIT = 10_000
 """Entries that one node may have; larger directories are split by name."""
 _PART_LEAST = 1_000
+BEGINS = b'{"entries":[', b'{"parts":['
+"""How the bytes of every directory begin."""
+_LONGEST = max(map(len, BEGINS))
 
 
 class Entry(NamedTuple):
@@ -149,6 +152,16 @@ def parse(data: bytes, digest: str) -> Node:
     if "parts" in node:
         return Node([], [_part(line, digest) for line in node["parts"]])
     return Node(_entries(node, digest), [])
+
+
+def is_node(data: bytes | memoryview) -> bool:
+    """Whether bytes are what `write_node` writes: then some record may refer to them as a directory."""
+    whole = bytes(data) if bytes(data[:_LONGEST]).startswith(BEGINS) else b""
+    try:
+        parse(whole, "")
+    except Damaged:
+        return False
+    return len(orjson.loads(whole)) == 1
 
 
 def _parse(data: bytes, digest: str) -> dict[str, Any]:

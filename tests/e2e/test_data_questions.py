@@ -14,6 +14,7 @@ import pkgrun
 from pkgrun.errors import NotFound, UsageError
 from pkgrun.lineage.relations import Named
 from pkgrun.lineage.uses import used_by
+from pkgrun.store.objects import digest_of
 from pkgrun.store.root import open_store
 from tests.processes import race
 from tests.servers import Server
@@ -132,6 +133,7 @@ def test_a_program_gets_one_document(trained: Lab) -> None:
     ]
     assert document["descendants"] == []
     assert document["unlisted"] == []
+    assert document["foreign"] == []
 
 
 def test_an_overlap_fails_the_check_and_names_the_files(trained: Lab) -> None:
@@ -153,6 +155,25 @@ def test_clean_test_data_passes_the_check(trained: Lab) -> None:
     found = trained.workspace().overlap("p@1.1", trained.folder / "test")
     assert isinstance(found, pkgrun.Overlap)
     assert found.clean
+
+
+def test_test_data_may_be_one_file_by_its_digest(trained: Lab) -> None:
+    leaked, unseen, unknown = (digest_of(text) for text in (b"3,4\n", b"5,6\n", b"never"))
+    check = ("data", "overlap", "--train", "p@1.2", "--test")
+    assert "1 of 1 file (100 %) was seen" in trained.pkgrun(*check, leaked, code=3).out
+    assert "no file of 1 was seen" in trained.pkgrun(*check, unseen).out
+    assert "does not know what is in it" in trained.pkgrun(*check, unknown, code=2).err
+
+
+def test_an_import_from_another_store_may_have_seen_it(trained: Lab, tmp_path: Path) -> None:
+    trained.workspace().export("p@1.1", tmp_path / "p.zip", form="zip")
+    elsewhere = {"PKGRUN_STORE": str(tmp_path / "elsewhere")}
+    trained.pkgrun("package", "add", str(tmp_path / "p.zip"), **elsewhere)
+    asked = trained.pkgrun("data", "used-by", "old/rows.csv", **elsewhere)
+    assert asked.out.endswith("of p@1.0 it cannot be said: what it comes from is in another store\n")
+    document = trained.document("data", "used-by", "old/rows.csv", **elsewhere)
+    assert document["foreign"] == ["p@1.0"]
+    assert "nobody can say" in trained.pkgrun("erase", "old/rows.csv", **elsewhere).err
 
 
 def test_names_of_any_bytes_are_told(lab: Lab) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import getpass
+import hashlib
 import json
 import os
 import re
@@ -125,6 +127,7 @@ def test_diagnosis_with_scikit_learn_really_installed(installed: Installed) -> N
         "unstable": {"count": 0, "names": []},
         "doubt": None,
         "written": {how: {"count": 0, "names": []} for how in ("added", "changed", "removed")},
+        "listed": True,
     }
     assert DIGEST.fullmatch(facts["data"]["tree"]["digest"])
     assert facts["data"]["mount"] in {"copy", "reflink", "overlay"}
@@ -243,12 +246,14 @@ def wheel_of(folder: Path, version: str) -> None:
     """Write a wheel of `dep` that has nothing but its version."""
     info = f"dep-{version}.dist-info"
     with zipfile.ZipFile(folder / f"dep-{version}-py3-none-any.whl", "w") as archive:
-        archive.writestr("dep.py", f"version = '{version}'\n")
+        code = f"version = '{version}'\n"
+        digest = base64.urlsafe_b64encode(hashlib.sha256(code.encode()).digest()).rstrip(b"=").decode()
+        archive.writestr("dep.py", code)
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: dep\nVersion: {version}\n")
         archive.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
-        archive.writestr(f"{info}/RECORD", f"dep.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+        archive.writestr(f"{info}/RECORD", f"dep.py,sha256={digest},{len(code)}\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
 
 
 def test_a_retraining_keeps_the_lock_until_it_is_told_to_resolve_anew(installed: Installed) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -161,6 +162,18 @@ def test_what_the_store_keeps_is_used_when_the_source_is_gone(
     assert again.facts.data.source == again.facts.data.tree.digest
 
 
+def test_lineage_and_history_tell_of_it_on_a_line_each(
+    lab: Lab, workspace: Workspace, package: Path, flat: Path
+) -> None:
+    first = workspace.train(package, data=flat, save_training_data=True).wait(60).run_id
+    again = workspace.reproduce("p@1.1").wait(60).run_id
+
+    assert "reproduction identical  on sha256:" in lab.pkgrun("lineage", "p@1.1").out
+    assert f"did the run {first[:13]} again, which made p@1.1" in lab.pkgrun("lineage", again).out
+    told = lab.pkgrun("history", "p").out + lab.pkgrun("diff", "p@1.1", again).out
+    assert not re.search("[0-9a-f]{64}", told)
+
+
 def test_a_folder_of_a_registered_dataset_will_do(
     lab: Lab, workspace: Workspace, package: Path, flat: Path
 ) -> None:
@@ -286,6 +299,44 @@ def test_a_random_hash_seed_proves_nothing(workspace: Workspace, package: Path) 
     assert reproduced(workspace, "p@1.1").doubts == ("the hash seed was random, so each run had its own",)
 
 
+def test_where_nothing_came_out_nothing_is_proven(lab: Lab, workspace: Workspace) -> None:
+    code = "class Main:\n    def evaluate(self, evaluation_directory): return float('nan')\n"
+    run = workspace.evaluate(lab.package("p", code))
+    run.wait(60)
+
+    found = reproduced(workspace, run.id)
+    assert (found.verdict, found.doubts) == ("unproven", ("nothing came out that could be compared",))
+
+
+def test_an_environment_that_somebody_altered_proves_nothing(
+    lab: Lab, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheels = lab.folder / "wheels"
+    wheels.mkdir()
+    wheel_of(wheels, "1.0")
+    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_LINK_MODE", "copy")  # so that only this environment is altered
+    monkeypatch.setenv("PKGRUN_CACHE", str(lab.folder / "own-cache"))
+    code = CODE.replace("import os", "import os, dep")
+    workspace.train(lab.package("p", code, {"requirements.txt": "dep>=1\n"})).wait(60)
+    (module,) = (lab.folder / "own-cache").glob("environments/*/lib/python*/site-packages/dep*.py")
+    module.write_text(module.read_text() + "\n# altered\n")
+
+    found = reproduced(workspace, "p@1.1")
+    assert found.verdict == "unproven"
+    assert found.doubts == (f"files of the environment are not as they were installed: {module.name}",)
+
+
+def test_a_record_that_is_only_for_reading_is_not_believed(lab: Lab, workspace: Workspace) -> None:
+    run = workspace.train(lab.package("p", CODE), environment="current").wait(60).record.run
+    derived = lab.store / "runs" / run / "run.json"
+    derived.write_text(derived.read_text().replace('"mode":"current"', '"mode":"isolated"'))
+    assert '"isolated"' in derived.read_text()
+
+    assert reproduced(workspace, "p@1.1").verdict == "unproven"
+
+
 # ---------------------------------------------------------------- refused, failed
 
 
@@ -332,8 +383,11 @@ def test_secrets_are_given_again_all_of_them_and_no_others(
     assert "--secret TOKEN" in said.err
     with pytest.raises(UsageError, match="no secret OTHER"):
         workspace.reproduce("p@1.1", secrets={"TOKEN": "hunter2-hunter2", "OTHER": "hunter3-hunter3"})
-    told = lab.document("reproduce", "p@1.1", "--secret", "TOKEN", TOKEN="hunter2-hunter2")
-    assert told["verdict"] == "identical"
+    with pytest.raises(UsageError, match="TOKEN must be text, not int"):
+        workspace.reproduce("p@1.1", secrets={"TOKEN": 3})  # type: ignore[dict-item]
+    found = reproduced(workspace, "p@1.1", secrets={"TOKEN": "hunter2-hunter2"})
+    assert found.verdict == "unproven"
+    assert found.doubts == ("the values of secrets are not recorded, and may be others: TOKEN",)
 
 
 def test_code_that_fails_now_gives_no_verdict(
@@ -364,12 +418,13 @@ def test_one_that_is_stopped_gives_no_verdict(
     assert run.record().reproduced is None
 
 
-def rewritten(lab: Lab, run: str, change: Callable[[Any], object]) -> None:
-    """Another past: what is told of a run for reading is changed."""
-    file = lab.store / "runs" / run / "run.json"
-    record = json.loads(file.read_bytes())
-    change(record)
-    file.write_text(json.dumps(record))
+def rewritten(lab: Lab, run: str, change: Callable[[dict[str, Any]], object]) -> None:
+    """Alter what was asked of a run, and what it found out."""
+    folder = lab.store / "runs" / run
+    intent, outcome = (json.loads((folder / name).read_text()) for name in ("intent.json", "outcome.json"))
+    change({"request": intent["training"], "facts": outcome["facts"]})
+    (folder / "intent.json").write_text(json.dumps(intent))
+    (folder / "outcome.json").write_text(json.dumps(outcome))
 
 
 def test_a_python_of_another_patch_is_told_and_proves_nothing(

@@ -200,7 +200,10 @@ def test_without_the_version_that_it_started_from_it_cannot_be_done(
     workspace.train(package).wait(60)
     workspace.remove("p@1.0", force=True)
 
-    assert "started from p@1.0 was removed" in lab.pkgrun("reproduce", "p@1.1", code=6).err
+    assert (
+        "what it started from is not there any more: p@1.0 was removed"
+        in lab.pkgrun("reproduce", "p@1.1", code=6).err
+    )
 
 
 def test_it_is_the_same_on_s3(

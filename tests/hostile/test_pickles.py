@@ -134,7 +134,7 @@ def test_row_13_no_module_that_unpickles_is_loaded(scene: Scene, mark: Path) -> 
         b"pickle.load",
         b"pickle.Unpickler",
         b"yaml.load",
-        b"joblib",
+        b"joblib.load",
         b"np.load",
         b"torch.load",
         b"marshal.load",

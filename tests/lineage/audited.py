@@ -88,6 +88,10 @@ class Walking:
             return False
         return intent.training is not None and (intent.package, intent.training.base) == of
 
+    def unnumbered(self, package: str) -> list[str]:
+        named = {record.run for record in numbers.versions(self._backend, package)}
+        return sorted(run for run in operations.runs(self._backend) if run not in named)
+
     def by_record(self, digest: str) -> list[Named]:
         return [one for one in self._versions() if numbers.digest(self._backend, *one) == digest]
 

@@ -108,6 +108,16 @@ class History:
         facts = self.facts(self.keep(data, how), how=how, role="evaluated", **given)
         return self._run("evaluation", base, "COMMIT", facts)
 
+    def reproduce(self, version: VersionRecord) -> str:
+        """A run that did again what made a version; it failed."""
+        run = new_run_id()
+        assert version.parent is not None
+        base = numbers.read(self.store.backend, version.package, version.parent)
+        request = _request(base).model_copy(update={"reproduces": version.run, "pipeline": version.kind})
+        self._intend(run, kind="reproduction", package=base.package, training=request)
+        operations.decide(self.store.backend, entries.outcome(run, "FAILED"))
+        return run
+
     def facts(
         self,
         data: Tree,

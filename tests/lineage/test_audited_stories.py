@@ -59,7 +59,7 @@ def test_an_import_that_came_from_elsewhere_is_as_good_as_the_store_it_came_from
     assert [one.kind for one in found.reservations] == ["origin-unchecked"]
     assert audited_from(there, lab).verdict == "verified"
     change(lab.store / RECORD.format(0), description="another")
-    assert "chain-broken" in kinds(audited_from(there, lab), RECORD.format(0))
+    assert "origin-unfounded" in kinds(audited_from(there, lab), RECORD.format(0))
 
 
 def audited_from(there: Lab, other: Lab) -> Audit:
@@ -82,13 +82,16 @@ def test_what_was_erased_is_a_reservation_and_a_receipt_that_somebody_made_up_is
     (receipt,) = (lab.store / "erased").iterdir()
     data = receipt.read_bytes()
     change(receipt, reason="another")
-    assert kinds(audited(lab.store), f"erased/{receipt.name}") == {"record-altered"}
+    assert kinds(audited(lab.store), f"erased/{receipt.name}") == {"record-altered", "erased-unproven"}
     receipt.write_bytes(b"{}")
-    assert kinds(audited(lab.store), f"erased/{receipt.name}") == {"record-malformed"}
+    assert kinds(audited(lab.store), f"erased/{receipt.name}") == {"record-malformed", "erased-unproven"}
     receipt.write_bytes(data)
     change(receipt, run="01a1ffef-8577-7ca2-b910-29b06c2649f1")
-    (one,) = audited(lab.store).reservations
-    assert f"nothing here proves erased/{receipt.name}" in one.message
+    broken = audited(lab.store)
+    assert f"erased/{receipt.name} is no excuse" in next(
+        one.message for one in broken.findings if one.kind == "erased-unproven"
+    )
+    assert (broken.verdict, broken.reservations) == ("broken", ())
     receipt.unlink()
     assert "object-missing" in {one.kind for one in audited(lab.store).findings}
 

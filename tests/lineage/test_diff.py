@@ -160,6 +160,18 @@ def test_what_is_nowhere_is_not_found(kept: Lab, name: str) -> None:
         kept.workspace().diff("p@1.0", name)
 
 
+def test_a_number_that_a_dataset_has_not_is_no_package(kept: Lab) -> None:
+    with pytest.raises(NotFound, match="no dataset rows@9"):
+        kept.workspace().diff("rows@9", "rows")
+
+
+def test_a_run_that_made_none_says_whose_files_are_shown(lab: Lab) -> None:
+    code = "class Main:\n    def evaluate(self, evaluation_directory): return 1.0\n"
+    run = lab.workspace().evaluate(lab.package("p", code)).wait(60).run_id
+    assert "that it started from; it made none" in lab.pkgrun("diff", run, "p@1.0").out
+    assert lab.document("diff", run, "p@1.0")["one"]["holds"] == "started-from"
+
+
 @pytest.mark.parametrize(
     "name", ["", "p@", "@", "p@1.0.0", "\0", "dataset:", "a/../b@1", "sha256:" + "0" * 64]
 )
@@ -242,3 +254,25 @@ def test_lines_of_what_is_no_text_are_not_told(lab: Lab) -> None:
     assert (found["binary"], found["large.txt"]) == (None, None)
     assert (found["end.txt"] or "").split("\n")[3:] == ["-no end", "\\ No newline at end of file", "+no end"]
     assert (found["new.txt"] or "").split("\n") == ["--- /dev/null", "+++ b/new.txt", "@@ -0,0 +1 @@", "+new"]
+
+
+def test_the_lines_of_folders_are_told_too(kept: Lab, tmp_path: Path) -> None:
+    for folder, text in (("one", "a\n"), ("other", "b\n")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "t.txt").write_text(text)
+    found = kept.workspace().diff(str(tmp_path / "one"), str(tmp_path / "other"), patch=True)
+    (change,) = found.files.changes or ()
+    assert (change.patch or "").split("\n")[2:] == ["@@ -1 +1 @@", "-a", "+b"]
+
+
+def test_a_name_cannot_be_taken_for_lines(lab: Lab, tmp_path: Path) -> None:
+    name = "x\n+++ b/main.py\n@@ -1 +1 @@\n-good\n+bad"
+    for folder, target in (("one", "a"), ("other", "b\n+evil")):
+        (tmp_path / folder / "x\n+++ b").mkdir(parents=True)
+        (tmp_path / folder / name).write_text(target[:1] + "\n")
+        (tmp_path / folder / "link").symlink_to(target)
+    found = lab.workspace().diff(str(tmp_path / "one"), str(tmp_path / "other"), patch=True)
+    link, file = found.files.changes or ()
+    assert (file.patch or "").split("\n")[2:] == ["@@ -1 +1 @@", "-a", "+b"]
+    assert (file.patch or "").startswith(r'--- "a/x\n+++ b/main.py')
+    assert (link.patch or "").split("\n")[2:] == ["@@ -1 +1,2 @@", "-a", "+b", "++evil"]

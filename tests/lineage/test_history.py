@@ -140,6 +140,23 @@ def test_a_run_whose_record_is_gone_is_told_as_missing(history: History) -> None
     assert numbers.exists(history.store.backend, "churn", Version(1, 1))
 
 
+def test_a_version_whose_record_is_gone_is_told_as_missing(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    for model in "123":
+        base = history.train(base, {"main.py": "m", "model": model}, {"a.csv": "1"}) or base
+    for minor in (1, 3):
+        (Path(history.store.url) / numbers.key("churn", Version(1, minor))).unlink()
+    found = tell(history, "churn").happenings
+
+    assert [(one.status, str(one.version)) for one in found] == [
+        ("successful", "1.0"),
+        ("missing", "1.1"),
+        ("successful", "1.2"),
+        ("missing", "1.3"),
+    ]
+    assert {one.error for one in found if one.status == "missing"} == {"its record is not there"}
+
+
 @pytest.mark.parametrize(
     ("name", "error"),
     [("nobody", NotFound), ("dataset:churn", NotFound), ("churn@1.0", UsageError), ("../x", InvalidName)],

@@ -87,7 +87,7 @@ def test_nothing_is_read_again_where_nothing_is_new(history: History) -> None:
         pass
     time.sleep(2.1)
     for _ in range(2):
-        tables = Tables(str(next(Path(history.store.cache or "").rglob("lineage-1.sqlite"))))
+        tables = Tables(str(next(Path(history.store.cache or "").rglob("lineage-2.sqlite"))))
         found = news(backend, tables)
         tables.close()
         with opened(history.store):

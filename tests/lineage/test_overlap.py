@@ -109,6 +109,14 @@ def test_test_data_may_be_registered_or_a_digest(history: History, tmp_path: Pat
     for named in ("tests", "tests@1/held", "tests/held/out", tree_of(test).digest):
         found = overlap(history.store, "churn", named, machine=machine)
         assert [one.path.rpartition("/")[2] for one in found.shared] == ["out"], named
+    for text, shared in (
+        ("x", ["rows"]),
+        ("1", ["main.py"]),
+        ("y", []),
+    ):  # of data, of a version's own, of neither
+        found = overlap(history.store, "churn", digest_of(text.encode()), machine=machine)
+        assert [one.train_path for one in found.shared] == shared
+        assert (found.test.kind, found.files, found.clean) == ("file", 1, not shared)
     with pytest.raises(UsageError, match="does not know what is in it"):
         overlap(history.store, "churn", digest_of(b"nobody knows"), machine=machine)
     with pytest.raises(NotFound):

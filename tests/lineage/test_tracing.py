@@ -156,6 +156,23 @@ def test_an_evaluation_is_told_and_a_training_that_failed_is_not(history: Histor
     assert (run, "evaluates", "churn@1.0") in sentences(found)
 
 
+@pytest.mark.parametrize("direction", ["up", "down", "both"])
+def test_a_version_is_shown_with_the_reproductions_of_its_run(
+    generations: History, direction: Direction
+) -> None:
+    record = numbers.read(generations.store.backend, "churn", Version(1, 2))
+    again = generations.reproduce(record)
+    found = traced(generations, "churn@1.2", direction)
+    assert (again, "reproduces", "making churn@1.2") in sentences(found)
+    assert "reproduces" not in {edge.kind for edge in traced(generations, "churn@1.3", direction).edges}
+
+    for about in (again, record.run):
+        edges = traced(generations, about, direction).edges
+        assert [(edge.subject, edge.object) for edge in edges if edge.kind == "reproduces"] == [
+            (again, record.run)
+        ]
+
+
 def test_what_a_full_pipeline_prepared_stands_beside_what_it_was_given(history: History) -> None:
     base = history.import_("churn", {"main.py": "m"})
     history.train(
@@ -252,6 +269,9 @@ class _Nothing(Walked):
         pass
 
     def registered(self, tree: str) -> list:  # type: ignore[type-arg]
+        return []
+
+    def reproductions(self, of: Named) -> list[str]:
         return []
 
 

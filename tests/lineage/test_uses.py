@@ -6,8 +6,10 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -16,11 +18,14 @@ from hypothesis import strategies as st
 
 from pkgrun.errors import Damaged
 from pkgrun.lineage.relations import Named
+from pkgrun.lineage.tables import Tables, marked, sound
 from pkgrun.lineage.uses import used_by
 from pkgrun.records import VersionRecord
-from pkgrun.store import trees
+from pkgrun.store import operations, trees
 from pkgrun.store.objects import digest_of
 from pkgrun.store.root import Store
+
+from tests.store import entries
 
 from .stores import Folder, History, new_store, tree_of
 from .walked_uses import told, walked
@@ -151,7 +156,7 @@ def test_a_folder_that_holds_itself_many_times_at_every_depth_is_no_trouble(hist
 
 def _database(store: Store) -> str:
     assert store.cache is not None
-    return os.path.join(store.cache, "stores", store.id, "lineage-1.sqlite")
+    return os.path.join(store.cache, "stores", store.id, "lineage-2.sqlite")
 
 
 def _some(history: History) -> None:
@@ -160,15 +165,132 @@ def _some(history: History) -> None:
         history.train(base, {"main.py": str(number)}, {"rows": "x", "more": str(number)})
 
 
-@pytest.mark.parametrize("table", ["file", "node", "use", "run", "version", "folder"])
+TABLES = ["file", "node", "use", "run", "version", "folder", "line", "source", "look"]
+
+
+@pytest.mark.parametrize("table", TABLES)
 def test_a_database_whose_rows_were_changed_is_made_anew(history: History, table: str) -> None:
     _some(history)
     history.train(history.made[0], {"main.py": "d"}, {"deep": {"rows": "x"}})
     before = told(used_by(history.store, of("x")))
     with sqlite3.connect(_database(history.store)) as database:
-        column = {"use": "flags", "run": "kind", "version": "created", "node": "seq"}.get(table, "name")
-        database.execute(f"update {table} set {column} = 'damaged'")  # noqa: S608
+        column = {
+            "use": "flags",
+            "run": "kind",
+            "version": "created",
+            "node": "seq",
+            "line": "chains",
+            "source": "label",
+            "look": "stamp",
+        }.get(table, "name")
+        database.execute(f"update or ignore {table} set {column} = 'damaged'")  # noqa: S608
+    history.train(history.made[0], {"main.py": "e"}, {"more": "of the same line"})
     assert told(used_by(history.store, of("x"))) == before
+
+
+@pytest.mark.parametrize("table", ["source", "run", "version"])
+def test_a_database_that_lost_a_row_that_others_need_is_made_anew(history: History, table: str) -> None:
+    _some(history)
+    before = used_by(history.store, of("x"))
+    with sqlite3.connect(_database(history.store)) as database:
+        database.execute(f"delete from {table} where number = 2")  # noqa: S608
+        if table == "source":
+            database.execute("delete from source")
+    assert used_by(history.store, of("x")) == before
+
+
+def test_a_version_that_an_index_of_the_database_has_lost_is_found_again(history: History) -> None:
+    _some(history)
+    before = used_by(history.store, of("x"))
+    assert len(before.trained) == 5
+    place, run = Path(_database(history.store)), history.made[3].run.encode()
+    with sqlite3.connect(place) as database:
+        root = database.execute("select rootpage from sqlite_master where name = 'version_run'").fetchone()[0]
+        size = database.execute("pragma page_size").fetchone()[0]
+        database.execute("pragma wal_checkpoint(truncate)")
+    whole = bytearray(place.read_bytes())
+    at = whole.index(run, (root - 1) * size, root * size)
+    whole[at + 30] ^= 1
+    place.write_bytes(whole)
+    assert used_by(history.store, of("x")) == before
+
+
+def test_a_run_that_is_decided_and_whose_version_is_not_there_yet_is_no_damage(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    facts = history.facts(history.keep({"rows": "x"}, "listed"))
+    run = history.begin(base)
+    operations.decide(
+        history.store.backend, entries.outcome(run, "COMMIT", entry=entries.entry(run=run), facts=facts)
+    )
+    (use,) = used_by(history.store, of("x")).uses
+    assert (use.run, use.version) == (run, None)
+
+
+def test_many_who_find_it_damaged_at_once_all_get_the_answer(history: History) -> None:
+    _some(history)
+    before = told(used_by(history.store, of("x")))
+    for _ in range(5):
+        with sqlite3.connect(_database(history.store)) as database:
+            database.execute("update use set flags = flags + 64")
+        start = Barrier(8)
+
+        def ask(_: int) -> object:
+            start.wait()  # noqa: B023
+            return told(used_by(history.store, of("x")))
+
+        with ThreadPoolExecutor(8) as threads:
+            assert list(threads.map(ask, range(8))) == [before] * 8
+
+
+def test_what_another_has_made_anew_is_not_thrown_away(tmp_path: Path) -> None:
+    path = str(tmp_path / "index.sqlite")
+    one, other = Tables(path), Tables(path)
+    assert one.database
+    assert other.database
+    one.discard()
+    one.put("look", [marked("runs", "new")])
+    other.discard()
+    assert [sound(row) for row in other.ask("select * from look")] == [("runs", "new")]
+    one.close()
+    other.close()
+
+
+def test_an_import_from_a_store_that_is_not_here_is_told(history: History, tmp_path: Path) -> None:
+    other = History(new_store(tmp_path / "other"))
+    base = other.import_("churn", {"main.py": "m"})
+    one = other.train(base, {"main.py": "1"}, {"rows": "x"})
+    assert one is not None
+    moved = history.import_("moved", {"main.py": "1"}, origin=one)
+    history.train(moved, {"main.py": "2"}, {"rows": "y"})
+    found = used_by(history.store, of("x"))
+    assert (found.affected, found.foreign) == ([], (named(moved),))
+    again = other.import_("again", {"main.py": "1"}, origin=one)
+    found = used_by(other.store, of("x"))
+    assert (found.affected, found.foreign) == ([named(one), named(again)], ())
+
+
+def test_whether_it_was_removed_is_told_of_the_version_that_was_evaluated(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    history.evaluate(base, {"rows": "x"})
+    assert [use.removed for use in used_by(history.store, of("x")).uses] == [False]
+    history.remove(base)
+    assert [use.removed for use in used_by(history.store, of("x")).uses] == [True]
+
+
+def test_what_an_evaluation_was_given_is_from_the_evaluation_set(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    both: Any = (("trained", {"rows": "x"}), ("evaluated", {"rows": "x"}))
+    facts = history.facts(history.keep({"all": "x"}, "listed"), source="/data", passed=both)
+    tests = history.facts(history.keep({"tests": "x"}, "listed"), source="/tests", role="evaluated").data
+    run = history.begin(base)
+    history.end(run, facts.model_copy(update={"evaluation_data": tests}))
+    found = {(use.role, use.path): use.source for use in used_by(history.store, of("x")).uses}
+    assert found == {
+        ("input", "all"): "/data",
+        ("trained", "rows"): "/data",
+        ("evaluated", "rows"): "/tests",
+        ("evaluated", "tests"): "/tests",
+    }
 
 
 def test_a_database_that_is_none_is_made_anew(history: History) -> None:

@@ -29,6 +29,17 @@ class Walked:
         begun = (record for record in records if record.kind in _PIPELINES)
         return sorted(record.run for record in begun if (record.package, record.parent) == tuple(of))
 
+    def reproductions(self, of: Named) -> list[str]:
+        found = (settle(self._store, run) for run in self.runs_from(of))
+        return [record.run for record in found if record.kind == "reproduction"]
+
+    def saw(self, digest: str) -> list[Named]:
+        from .walked_uses import walked  # which walks by this
+
+        found = walked(self._store, digest)
+        names = {one.version for one in found.uses if one.role in ("input", "trained", "package")}
+        return [one for one in map(_named, self._versions()) if str(one) in names | set(found.heirs)]
+
     def by_record(self, digest: str) -> list[Named]:
         return [named for named in map(_named, self._versions()) if self._digest(named) == digest]
 

@@ -34,6 +34,7 @@ class Answer(NamedTuple):
     uses: list[Seen]
     heirs: dict[str, str]
     unlisted: list[str]
+    foreign: list[str]
 
 
 def told(uses: Uses) -> Answer:
@@ -45,6 +46,7 @@ def told(uses: Uses) -> Answer:
         ),
         {_name(heir.package, heir.version): str(heir.through) for heir in uses.heirs},
         sorted(uses.unlisted),
+        sorted(map(str, uses.foreign)),
     )
 
 
@@ -65,7 +67,7 @@ def walked(store: Store, content: str) -> Answer:
         paths, whole = _paths(store, tree, content)
         if paths:
             name = _name(record.package, record.version) if record else ""
-            gone = record is not None and _removed(store, record)
+            gone = _removed(store, record) if record else role == "evaluated" and _base_removed(store, run)
             seen.append(Seen(role, name, run, min(paths), len(paths), attested, gone))
         if not whole and role != "artifacts":
             unlisted.add(run)
@@ -82,7 +84,13 @@ def walked(store: Store, content: str) -> Answer:
             paths, _ = _paths(store, one.tree.digest, content)
             if paths:
                 seen.append(Seen("dataset", one.label, one.run, min(paths), len(paths), True, False))
-    return Answer(sorted(seen), _heirs(store, seen), sorted(unlisted - {one.run for one in seen}))
+    heirs = _heirs(store, seen)
+    return Answer(
+        sorted(seen),
+        heirs,
+        sorted(unlisted - {one.run for one in seen}),
+        sorted(_foreign(store) - set(heirs) - _learnt(seen)),
+    )
 
 
 def _given(store: Store) -> Iterator[tuple[str, str, str, bool]]:
@@ -135,7 +143,7 @@ def _removed(store: Store, record: VersionRecord) -> bool:
 
 def _heirs(store: Store, seen: list[Seen]) -> dict[str, str]:
     relations = Walked(store)
-    learnt = {one.version for one in seen if one.role in ("input", "trained", "package") and one.version}
+    learnt = _learnt(seen)
     waiting = [
         (Named(record.package, record.version), Named(record.package, record.version))
         for record in _versions(store)
@@ -149,3 +157,26 @@ def _heirs(store: Store, seen: list[Seen]) -> dict[str, str]:
                 found[str(child)] = str(through)
                 waiting.append((child, through))
     return found
+
+
+def _learnt(seen: list[Seen]) -> set[str]:
+    return {one.version for one in seen if one.role in ("input", "trained", "package") and one.version}
+
+
+def _foreign(store: Store) -> set[str]:
+    relations, found = Walked(store), set()
+    for record in _versions(store):
+        named = Named(record.package, record.version)
+        if record.origin is not None and not set(relations.by_record(record.origin.record)) - {named}:
+            found.add(str(named))
+    return found
+
+
+def _base_removed(store: Store, run: str) -> bool:
+    intent = operations.intent(store.backend, run)
+    base = intent.training.base if intent.training else None
+    return (
+        base is not None
+        and intent.package is not None
+        and numbers.removed(store.backend, intent.package, base) is not None
+    )

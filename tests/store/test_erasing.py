@@ -15,10 +15,11 @@ from pkgrun.errors import Erased
 from pkgrun.records import ErasureRequest, Intent, Outcome
 from pkgrun.store import collecting, erased, erasing, intake, operations, packs, sentences, sweeping, trees
 from pkgrun.store.backend import Backend
+from pkgrun.store.listed import Listed
 from pkgrun.store.objects import Objects, digest_of, key_of
 from pkgrun.store.root import Store, open_store
 from pkgrun.store.sending import send
-from pkgrun.store.sinks import Hashing
+from pkgrun.store.sinks import Hashing, Made
 from pkgrun.store.survey import survey
 from pkgrun.store.wrappers import Call, Wrapper
 from tests.store.blobs import blobs, contents, holds_packs, lacking
@@ -185,7 +186,10 @@ def test_it_is_refused_where_it_lies(store: Store, tmp_path: Path) -> None:
             intake.ingest(str(path), sink)
         assert error.value.exit_code == 7
     objects = again(store).objects
-    for add in (lambda: objects.put(SECRET), lambda: objects.holds(digest(SECRET), len(SECRET))):
+    for add in (
+        lambda: objects.keep([(raw(SECRET), SECRET)]),
+        lambda: objects.holds(digest(SECRET), len(SECRET)),
+    ):
         with pytest.raises(Erased):
             add()
     assert blobs(store) == {}
@@ -214,7 +218,87 @@ def test_a_receipt_that_cannot_be_read_holds_too(store: Store) -> None:
     erase(store, SECRET)
     Path(store.url, erased.key(raw(SECRET))).write_bytes(b"{")
     with pytest.raises(Erased, match="cannot be read"):
-        again(store).objects.put(SECRET)
+        again(store).objects.keep([(raw(SECRET), SECRET)])
+
+
+# ---------------------------------------------------------------------- directories
+
+NO_FILES = b'{"entries":[]}'
+
+
+@pytest.mark.parametrize("listing", [False, True], ids=["a directory", "a listing"])
+def test_a_directory_stays_whatever_a_receipt_says(store: Store, tmp_path: Path, listing: bool) -> None:
+    """Its digest was unknown when it was named, or a copy brought the receipt: readers find it, and writers may write it."""
+    path = folder(tmp_path / "data", {"a/rows.csv": SECRET, "c": b"c"})
+    (path / "empty").mkdir()
+    made = Made()
+    root = intake.ingest(str(path), made).tree.digest
+    for data in made.made.values():
+        began(store, data)
+    begun, objects = begin(store), store.apart().objects
+    objects.begun(begun.run)
+    if listing:
+        sink = Listed(objects)
+        assert intake.ingest(str(path), sink).tree.digest == root
+        assert sink.settle() is None
+        objects.flush()
+        end(store, begun)
+    else:
+        tree = intake.ingest(str(path), objects).tree
+        objects.flush()
+        decide(store, begun, tree)
+    before = blobs(store)
+    assert made.made.keys() <= before.keys()
+    erase(store, b"anything")
+    assert blobs(store) == before
+    found = erasing.find(store.backend, erased.raws(store.backend))
+    assert not found
+    assert found.directories == {raw(data) for data in made.made.values()}
+    assert sorted(path for path, _ in trees.walk(again(store).objects, root)) == [
+        "a",
+        "a/rows.csv",
+        "c",
+        "empty",
+    ]
+    assert not again(store).objects.erased.raws & found.directories
+
+
+def test_a_file_of_the_bytes_of_a_directory_stays(store: Store, tmp_path: Path) -> None:
+    """Nobody can tell them apart by their digest; and what is no directory but looks like one goes."""
+    files = {
+        "nodes.json": NO_FILES,
+        "others.json": b'{"entries":[],"who":"Ada"}',
+        "large.json": _large_node(),
+    }
+    tree = commit(store, begin(store), folder(tmp_path / "data", files))
+    for data in files.values():
+        erase(store, data)
+    whole(store, tree, {name: data for name, data in files.items() if name != "others.json"})
+    assert b"Ada" not in everywhere(store)
+
+
+def _large_node() -> bytes:
+    """More than a mebibyte, so that a file of these bytes is an object of its own."""
+    names = sorted(f"{number:0200}" for number in range(5000))
+    return _node([trees.Entry(name, "symlink", target="c") for name in names])
+
+
+def _node(entries: list[trees.Entry]) -> bytes:
+    made = Made()
+    return made.made[trees.write_node(entries, made).digest]
+
+
+def test_what_pkgrun_writes_itself_is_stopped_by_no_receipt(store: Store, tmp_path: Path) -> None:
+    """A record, a lock, or a log, small or large."""
+    large = os.urandom(LARGE)
+    erase(store, SECRET)
+    erase(store, large)
+    objects = again(store).objects
+    (tmp_path / "log").write_bytes(large)
+    assert objects.put(SECRET).digest == digest(SECRET)
+    assert objects.take(str(tmp_path / "log"), own=True).digest == digest(large)
+    objects.flush()
+    assert {digest(SECRET), digest(large)} <= blobs(store).keys()
 
 
 # ---------------------------------------------------------------------- beside others
@@ -352,6 +436,16 @@ def test_who_is_given_up_takes_nothing_away(store: Store, tmp_path: Path) -> Non
     with pytest.raises(AssertionError):
         sweep(store.backend, begun)
     assert blobs(store) == before
+
+
+def test_who_looks_while_a_pack_is_written_anew_sees_one_of_the_two(store: Store, tmp_path: Path) -> None:
+    """Another erasure has listed the pack, and finds it gone."""
+    other = FILES["a/others.csv"]
+    commit(store, begin(store), folder(tmp_path / "data", FILES))
+    meanwhile = Before(store.backend, Call("stat", "packs/"), lambda: erase(store, SECRET))
+    found = erasing.find(meanwhile, {raw(other)})
+    assert meanwhile.happened
+    assert len(found.packs) == 1
 
 
 def test_who_surveys_while_a_pack_is_written_anew_sees_one_of_the_two(store: Store, tmp_path: Path) -> None:

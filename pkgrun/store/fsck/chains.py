@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+from pkgrun.identity import Version
 from pkgrun.records import DatasetEntry, DatasetRecord, Outcome, VersionEntry, VersionRecord
 from pkgrun.store import numbers
 from pkgrun.store.fsck.findings import FROM, REPAIR, Finding
@@ -38,6 +39,16 @@ def founded(ledger: Ledger, operation: Operation) -> Iterator[Finding]:
     elif _names_none(ledger.numbers[key], operation):
         message = f"{key} names no record before it, and there was one when it was made"
         yield Finding("chain-broken", "hole", key, message, REPAIR, needs_of(key))
+    elif outcome.entry is not None and (parent := outcome.entry.parent) and _is_later(parent, operation):
+        yield _unfounded(
+            key, f"its parent is {parent}, and there was none when the run {operation.run} began"
+        )
+
+
+def _is_later(parent: Version, operation: Operation) -> bool:
+    """Whether a version was not there yet when a run began that is said to have started from it."""
+    head = operation.intent.head if operation.intent else None
+    return head is not None and head.minor is not None and parent > Version(head.major, head.minor)
 
 
 def _names_none(one: Written[VersionRecord] | Written[DatasetRecord], operation: Operation) -> bool:
@@ -78,6 +89,7 @@ def check(ledger: Ledger) -> Iterator[Finding]:
     folders = _folders(ledger)
     yield from _gaps(ledger, folders)
     yield from _previous(ledger)
+    yield from _parents(ledger)
     for run in ledger.made.keys() - ledger.runs.keys():
         for key in ledger.made[run]:
             missing = key_of(run, "intent.json")
@@ -128,6 +140,20 @@ def _previous(ledger: Ledger) -> Iterator[Finding]:
         message = f"{key} names another record before it than {last}: one of them is altered"
         wrong = last if last in altered else key
         yield Finding("chain-broken", "hole", wrong, message, REPAIR, needs_of(wrong))
+
+
+def _parents(ledger: Ledger) -> Iterator[Finding]:
+    """Versions that were made from none before them: a run starts from what is there, and its version follows in that major. So
+    the way from parent to parent is no circle, and ends in what was imported."""
+    for key, one in ledger.numbers.items():
+        record = one.record
+        if not isinstance(record, VersionRecord) or key in ledger.beside:
+            continue
+        parent, version = record.parent, record.version
+        if parent is None and record.kind in ("training", "full"):
+            yield _unfounded(key, "it was trained, and names no version that it started from")
+        elif parent is not None and (parent.major != version.major or parent.minor >= version.minor):
+            yield _unfounded(key, f"its parent is {parent}, which is no version before it")
 
 
 def _same_folder(one: str, other: str) -> bool:

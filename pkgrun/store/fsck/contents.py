@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from pkgrun.errors import Damaged, NotFound
+from pkgrun.errors import Damaged, Erased, NotFound
 from pkgrun.records.collecting import Doomed
 from pkgrun.store import erased, packs, reach, sentences, survey, trees
 from pkgrun.store.backend import Backend
@@ -55,6 +55,11 @@ class Contents:
         """All that records lead to."""
         known = self.reached
         return {*known.files, *known.large, *known.directories, *known.listings}
+
+    @property
+    def folders(self) -> Set[bytes]:
+        """The directories among it."""
+        return self.reached.directories.keys() | self.reached.listings.keys()
 
     def needs(self, raw: bytes) -> bool:
         """Whether records lead there."""
@@ -129,8 +134,8 @@ def _compare(backend: Backend, found: Contents, objects: Objects) -> None:
     for raw in _unreadable(found, objects):
         found.altered.blobs.setdefault(_file_of(found, raw), set()).add(raw)
     there, found.erased = good(found), erased.raws(backend)
-    wanted = found.wanted
-    found.gone = {raw for raw in found.erased if raw in wanted and raw not in there}
+    wanted, folders = found.wanted, found.folders
+    found.gone = {raw for raw in found.erased if raw in wanted and raw not in there and raw not in folders}
     for raw in wanted:
         if raw not in there and raw not in found.gone:
             found.missing[raw] = _file_of(found, raw)
@@ -141,7 +146,7 @@ def _unreadable(found: Contents, objects: Objects) -> Iterator[bytes]:
     for raw, error in found.reached.unread.items():
         try:
             data = objects.read(name_of(raw))
-        except Damaged:
+        except (Damaged, Erased):
             if _file_of(found, raw):
                 yield raw
             continue
@@ -152,7 +157,7 @@ def _unreadable(found: Contents, objects: Objects) -> Iterator[bytes]:
     for raw in found.counts.split:
         try:
             trees.read_node(objects, name_of(raw))
-        except Damaged as error:
+        except (Damaged, Erased) as error:
             if not found.reached.unread:  # else that is what is the matter
                 found.malformed[raw] = error.message
 
@@ -203,6 +208,7 @@ def faults(objects: Objects, found: Contents) -> Iterator[Finding]:
     yield from _missing(found, whose)
     yield from _files(found, whose)
     yield from (receipts.gone(objects, raw, whose.get(raw, ())) for raw in found.gone)
+    yield from (receipts.of_directory(raw) for raw in found.erased & found.folders)
     for raw, message in found.malformed.items():
         yield _about("directory-malformed", raw, message, FROM, whose)
     for raw, what in wrong.items():

@@ -41,6 +41,9 @@ Kind = Literal[
     "quarantined",
     "erased",
     "erased-present",
+    "erased-unproven",
+    "origin-unfounded",
+    "unexpected",
 ]
 """Never renamed."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 
-from pkgrun.errors import Damaged
+from pkgrun.errors import Damaged, Erased
 from pkgrun.records import Tree
 from pkgrun.store import trees
 from pkgrun.store.fsck.findings import Need
@@ -64,7 +64,7 @@ class Ways:
         """What a directory holds, parts without a name; nothing of one that cannot be read."""
         try:
             node = trees.parse(self._objects.read(name_of(raw)), name_of(raw))
-        except Damaged:
+        except (Damaged, Erased):
             return []
         found = [("", raw_of(part.digest), True) for part in node.parts]
         some = (one for one in node.entries if one.kind == "dir" or (one.kind == "file" and self._files))

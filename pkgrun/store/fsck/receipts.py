@@ -59,6 +59,13 @@ def gone(objects: Objects, raw: bytes, needed_by: tuple[Need, ...]) -> Finding:
     )
 
 
+def of_directory(raw: bytes) -> Finding:
+    """A receipt of what is never erased: it excuses nothing."""
+    key = erased.key(raw)
+    message = f"{key} is no receipt: what it names is a directory, and only files are erased"
+    return Finding("erased-unproven", "hole", key, message, REPAIR, digests=frozenset({raw}))
+
+
 def back(backend: Backend) -> Iterator[Finding]:
     """What is there against a receipt, wherever it lies."""
     raws = erased.raws(backend)
