@@ -87,7 +87,6 @@ def audit(
     Raises:
         UsageError, InvalidName: that is no version's name, no digest, or nothing came from that other store.
         NotFound: there is nothing of such a version.
-        Damaged: the newest version was asked for, and which one that is cannot be told.
         PermissionDenied, Temporary: the store cannot be read.
     """
     if expect is not None and not re.fullmatch(DIGEST_PATTERN, expect):
@@ -134,6 +133,9 @@ def _judged(
 ) -> tuple[list[Finding], list[Reservation]]:
     """What this store alone says: what is wrong, and what weakens the claim."""
     grounds = excuses.grounds(store.backend, seen.contents.gone)
+    unexcused = {raw for raw, ground in grounds.items() if ground == "none"}
+    seen.contents.gone -= unexcused  # so that no step counts them as erased
+    seen.contents.missing.update(dict.fromkeys(unexcused, ""))
     wrong = [
         *_concerning(seen, found, grounds),
         *_absent(found),

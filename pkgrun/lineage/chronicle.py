@@ -99,19 +99,16 @@ def _parsed(name: str) -> tuple[str | None, str]:
 
 def _of_package(store: Store, index: Index, package: str) -> Iterator[_Moment]:
     """Its versions, the runs that began with them, removals, and erasures of what they had seen; and gaps, where they would be."""
-    made: dict[str, VersionRecord] = {}
-    last = datetime.fromtimestamp(0, UTC)
-    runs: set[str] = set()
-    for version in _numbers(store, package):
-        runs.update(index.runs_from(Named(package, version)))
-        try:
-            record = numbers.read(store.backend, package, version)
-        except (NotFound, Damaged) as error:
-            why = error.message if isinstance(error, Damaged) else happenings.NOT_THERE
-            yield _certain(last, happenings.gap(last, package, version, why))
+    given = _numbers(store, package)
+    found = each(lambda version: _version(store, package, version), given, run=1)
+    made = {one.run: one for one in found if isinstance(one, VersionRecord)}
+    at = min((one.created for one in made.values()), default=datetime.now(UTC))
+    for version, one in zip(given, found, strict=True):
+        if isinstance(one, VersionRecord):
+            at = one.created
         else:
-            made[record.run], last = record, record.created
-    runs.update(made)
+            yield _certain(at, happenings.gap(at, package, version, one))
+    runs = {*made, *(run for version in given for run in index.runs_from(Named(package, version)))}
     names = Names(index)
     for run in runs:
         tell = partial(_ran, names, made.get(run))
@@ -121,6 +118,16 @@ def _of_package(store: Store, index: Index, package: str) -> Iterator[_Moment]:
     for receipt in erased.receipts(store.backend):
         if any(name.startswith(f"{package}@") for name in receipt.versions):
             yield _certain(receipt.created, happenings.erased(receipt))
+
+
+def _version(store: Store, package: str, version: Version) -> VersionRecord | str:
+    """The record of a version, or why it is not there."""
+    try:
+        return numbers.read(store.backend, package, version)
+    except NotFound:
+        return happenings.NOT_THERE
+    except Damaged as error:
+        return error.message
 
 
 def _numbers(store: Store, package: str) -> list[Version]:

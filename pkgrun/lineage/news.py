@@ -79,13 +79,13 @@ def _new_versions(folders: _Folders, tables: Tables) -> tuple[set[str], set[str]
 
 def _versions(folders: _Folders, tables: Tables) -> Iterator[Row]:
     """The versions that are known of the folders that were listed."""
-    question = "select * from version"
-    if not folders.local:
-        yield from tables.ask(question)
-    for folder in folders.listed("packages", 2):
-        _, package, major = folder.split("/")
-        if major.isdecimal():
-            yield from tables.ask(f"{question} where package = ? and major = ?", package, int(major))
+    listed = set(folders.listed("packages", 2))
+    if folders.local and not listed:
+        return
+    # All of them, without an index: a version that one has lost would be entered twice.
+    for row in tables.ask("select * from version not indexed"):
+        if not folders.local or f"packages/{row[1]}/{row[2]:08}" in listed:
+            yield row
 
 
 def _new_datasets(folders: _Folders, tables: Tables) -> set[str]:

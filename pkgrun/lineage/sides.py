@@ -77,7 +77,7 @@ def find(
         return _data(store, name, directories, machine, observer)
     if _PATH.match(text) or "://" in text:
         return _data(store, text, directories, machine, observer)
-    if _is_registered(store, text) and not _is_version(store, text) or _names_dataset(store, text):
+    if (_is_registered(store, text) and not _is_version(store, text)) or _names_dataset(store, text):
         return _data(store, text, directories, machine, observer)
     known = "@" in text or lookup.means_run(store, text)
     if not known and not _names_package(store, text):

@@ -188,14 +188,11 @@ def answer(tables: Tables, content: bytes) -> Answer:
     uses.sort(key=_ORDER)
     inherit = heirs(tables, found.learnt)
     known = {Named(heir.package, heir.version) for heir in inherit}
-    known.update(
-        Named(use.package, use.version) for use in uses if use.learnt and use.package and use.version
-    )
     return Answer(
         tuple(uses),
         tuple(inherit),
         tuple(_unlisted(tables, {use.run for use in uses})),
-        tuple(named for named in _foreign(tables) if named not in known),
+        tuple(one for one in _foreign(tables, found.learnt) if one not in known),
     )
 
 
@@ -387,10 +384,10 @@ def heirs(tables: Tables, seen: Iterable[int]) -> list[Heir]:
             rows.setdefault(row[0], (above, sound(tuple(row))))
     through: dict[int, Named] = {}
     known: dict[int, Row] = {}
-    for number, (above, row) in rows.items():  # what is nearer comes first
+    for number, (above, version) in rows.items():  # what is nearer comes first
         if above not in known:
             known[above] = rows[above][1] if above in rows else _version(tables, above)
-        if row[6] is not None and (row[1], *row[6:8]) != known[above][1:4]:
+        if version[6] is not None and (version[1], *version[6:8]) != known[above][1:4]:
             raise Unsound  # what finds versions by their parents has found another
         through[number] = through[above] if above in rows else named(known[above])
     found = [
@@ -416,8 +413,8 @@ def _unlisted(tables: Tables, known: set[str]) -> list[str]:
     return sorted(found - known)
 
 
-def _foreign(tables: Tables) -> list[Named]:
-    """The imports whose origin's record is no other version's of this store; by name."""
+def _foreign(tables: Tables, known: set[int]) -> list[Named]:
+    """The imports whose origin's record is no other version's of this store; by name. But for some, by their numbers."""
     rows = tables.ask(
         "select o.*, v.* from origin o left join version v on v.number = o.version where o.rank = 0 and not exists "
         "(select 1 from version b where b.record = o.record and b.number != o.version)"
@@ -425,5 +422,7 @@ def _foreign(tables: Tables) -> list[Named]:
     found = []
     for row in rows:
         sound(row[:_ORIGIN])
-        found.append(named(sound(row[_ORIGIN:])))
+        version = sound(row[_ORIGIN:])
+        if version[0] not in known:
+            found.append(named(version))
     return sorted(found)

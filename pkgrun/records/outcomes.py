@@ -188,7 +188,7 @@ class Reproduction(Record):
     version: Annotated[VersionNumber | None, Field(description="That one's; null of an evaluation.")] = None
     verdict: Annotated[
         Literal["identical", "differs", "unproven"],
-        Field(description="Unproven: nothing differs, but it was not shown that the same went in."),
+        Field(description="Unproven: nothing differs, but `doubts` say why that is no proof."),
     ]
     tree: Annotated[
         Tree | None,

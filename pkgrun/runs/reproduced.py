@@ -1,7 +1,7 @@
 """What came of doing a run again: which files are others, whether the same went in, and what is known to be the cause.
 
 It compares what the store holds of both runs, by digest; only where a file differs are bytes read. It claims nothing that
-was not attested: where nothing differs, and it was not shown that the same went in, the verdict is `unproven`.
+was not attested: where nothing differs, and it was not shown that the same went in, or nothing came out, the verdict is `unproven`.
 """
 
 from __future__ import annotations

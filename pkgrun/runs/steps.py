@@ -313,9 +313,7 @@ def _leak(taken: Ingested, mask: Masker, below: str) -> RunError | None:
     )
 
 
-def compare(
-    store: Store, order: Order, course: Course, made: Tree | None, environment: Environment
-) -> None:
+def compare(store: Store, order: Order, course: Course, made: Tree | None, environment: Environment) -> None:
     """Of a reproduction: how what came out compares with what the original had."""
     from pkgrun.runs.reproduced import judge  # only a reproduction needs it
     from pkgrun.worker.installed import altered

@@ -195,11 +195,11 @@ class Lineage:
         Args:
             name: `name@major.minor`, or less of it for the newest.
             expect: the `fingerprint` of an earlier audit, or the digest of the version's record, kept outside the store.
-            source: the store that an import came from, to look there, too.
+            source: the store that an import came from: what it was exported from is audited there, too.
             observer: told how far it is, from several threads.
 
         Raises:
-            UsageError, InvalidName: that is no version's name, no digest, or no store's place.
+            UsageError, InvalidName: that is no version's name, no digest, or no store's place; or nothing came from that store.
             NotFound: there is no such version, or no such other store.
             PermissionDenied, Temporary: a store cannot be read.
         """
@@ -217,7 +217,7 @@ class Lineage:
         """What `erase` would do, and which versions are to be trained again; nothing is changed.
 
         Raises:
-            UsageError: it is a folder, empty, or no digest.
+            UsageError: it is a folder, empty, or no digest; or a record, a log or a lock of this store; or it may mean two things.
             NotFound, PermissionDenied, Temporary: the file, or the store, cannot be read.
         """
         from pkgrun.lineage import erasing
@@ -237,7 +237,8 @@ class Lineage:
             observer: told how far it is.
 
         Raises:
-            UsageError: it is a folder, empty, or no digest, or there is no reason.
+            UsageError: it is a folder, empty, or no digest; or a record, a log or a lock of this store; or it may mean two things. Or there
+                is no reason.
             NotFound: there is no such file.
             Damaged: a pack that holds it cannot be read; `store repair` first.
             PermissionDenied, Temporary: the store refuses. If the receipt is there, the same call goes on with it.

@@ -166,14 +166,14 @@ def test_test_data_may_be_one_file_by_its_digest(trained: Lab) -> None:
 
 
 def test_an_import_from_another_store_may_have_seen_it(trained: Lab, tmp_path: Path) -> None:
-    trained.workspace().export("p@1.1", tmp_path / "p.zip", form="zip")
-    elsewhere = {"PKGRUN_STORE": str(tmp_path / "elsewhere")}
-    trained.pkgrun("package", "add", str(tmp_path / "p.zip"), **elsewhere)
-    asked = trained.pkgrun("data", "used-by", "old/rows.csv", **elsewhere)
-    assert asked.out.endswith("of p@1.0 it cannot be said: what it comes from is in another store\n")
-    document = trained.document("data", "used-by", "old/rows.csv", **elsewhere)
-    assert document["foreign"] == ["p@1.0"]
-    assert "nobody can say" in trained.pkgrun("erase", "old/rows.csv", **elsewhere).err
+    trained.workspace().export("p@1.1", tmp_path / "out", form="aicenter")
+    trained.env["PKGRUN_STORE"] = str(tmp_path / "elsewhere")
+    trained.pkgrun("package", "add", str(tmp_path / "out" / "p_v1.1.zip"))
+    asked = trained.pkgrun("data", "used-by", "old/rows.csv")
+    assert asked.out.endswith("of p_v1.1@1.0 it cannot be said: what it comes from is in another store\n")
+    document = trained.document("data", "used-by", "old/rows.csv")
+    assert document["foreign"] == ["p_v1.1@1.0"]
+    assert "nobody can say" in trained.pkgrun("erase", "old/rows.csv").err
 
 
 def test_names_of_any_bytes_are_told(lab: Lab) -> None:

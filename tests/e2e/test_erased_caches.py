@@ -114,12 +114,15 @@ def test_what_was_fetched_and_is_refused_does_not_stay(lone_lab: Lab, address: s
     workspace = lone_lab.workspace()
     workspace.add(lone_lab.package("seer", TRAIN))
     workspace.erase(digest_of(SECRET), reason="gone")
+
+    def fetch() -> object:
+        if who == "add":
+            return workspace.datasets.add("people", address)
+        return workspace.train("seer", data=address, environment="current").wait(60)
+
     for _ in range(2):  # the second time nothing new was erased
         with pytest.raises(Erased):
-            if who == "train":
-                workspace.train("seer", data=address, environment="current").wait(60)
-            else:
-                workspace.datasets.add("people", address)
+            fetch()
         assert not anywhere(lone_lab.cache)
 
 

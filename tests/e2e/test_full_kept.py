@@ -428,7 +428,9 @@ def test_collection_keeps_the_snapshots_and_frees_them_with_their_version(lab: L
     [held] = [one.tree.digest for one in found.facts.passed if one.role == "trained"]
     objects = open_store(str(lab.store), create=False).objects
     assert not objects.holds_directory(held)
-    assert [entry.name for entry in trees.read_node(objects, held)] == ["a.csv"], "what was in it is still told"
+    assert [entry.name for entry in trees.read_node(objects, held)] == ["a.csv"], (
+        "what was in it is still told"
+    )
     lab.pkgrun("store", "fsck")
 
 

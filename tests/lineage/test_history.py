@@ -140,6 +140,16 @@ def test_a_run_whose_record_is_gone_is_told_as_missing(history: History) -> None
     assert numbers.exists(history.store.backend, "churn", Version(1, 1))
 
 
+def test_a_first_version_whose_record_is_gone_does_not_hide_the_rest(history: History) -> None:
+    base = history.import_("churn", {"main.py": "m"})
+    history.train(base, {"main.py": "m", "model": "1"}, {"a.csv": "1"})
+    (Path(history.store.url) / numbers.key("churn", Version(1, 0))).unlink()
+    found = tell(history, "churn").happenings
+
+    assert [(one.status, str(one.version)) for one in found] == [("missing", "1.0"), ("successful", "1.1")]
+    assert found[0].at == found[1].at, "nobody knows when"
+
+
 def test_a_version_whose_record_is_gone_is_told_as_missing(history: History) -> None:
     base = history.import_("churn", {"main.py": "m"})
     for model in "123":

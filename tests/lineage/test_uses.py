@@ -24,7 +24,6 @@ from pkgrun.records import VersionRecord
 from pkgrun.store import operations, trees
 from pkgrun.store.objects import digest_of
 from pkgrun.store.root import Store
-
 from tests.store import entries
 
 from .stores import Folder, History, new_store, tree_of

@@ -57,6 +57,11 @@ class Contents:
         return {*known.files, *known.large, *known.directories, *known.listings}
 
     @property
+    def excused(self) -> Set[bytes]:
+        """What nobody misses, because it was erased; a receipt of a directory excuses nothing."""
+        return self.erased - self.folders
+
+    @property
     def folders(self) -> Set[bytes]:
         """The directories among it."""
         return self.reached.directories.keys() | self.reached.listings.keys()
@@ -208,7 +213,9 @@ def faults(objects: Objects, found: Contents) -> Iterator[Finding]:
     yield from _missing(found, whose)
     yield from _files(found, whose)
     yield from (receipts.gone(objects, raw, whose.get(raw, ())) for raw in found.gone)
-    yield from (receipts.of_directory(raw) for raw in found.erased & found.folders)
+    yield from (
+        receipts.of_directory(raw, missing=raw in found.missing) for raw in found.erased & found.folders
+    )
     for raw, message in found.malformed.items():
         yield _about("directory-malformed", raw, message, FROM, whose)
     for raw, what in wrong.items():

@@ -59,10 +59,12 @@ def gone(objects: Objects, raw: bytes, needed_by: tuple[Need, ...]) -> Finding:
     )
 
 
-def of_directory(raw: bytes) -> Finding:
-    """A receipt of what is never erased: it excuses nothing."""
+def of_directory(raw: bytes, *, missing: bool) -> Finding:
+    """A receipt of what is never erased: it excuses nothing. Where the directory is there it does no harm: nobody heeds it."""
     key = erased.key(raw)
     message = f"{key} is no receipt: what it names is a directory, and only files are erased"
+    if not missing:
+        return Finding("erased-unproven", "note", key, message, "nobody heeds it", digests=frozenset({raw}))
     return Finding("erased-unproven", "hole", key, message, REPAIR, digests=frozenset({raw}))
 
 

@@ -107,6 +107,8 @@ class _Mending:
     """Directories that were brought back: another copy, altered, may be what the store gives."""
     _packing: _Packing = field(init=False)
     _there: set[bytes] = field(init=False)
+    _forgiven: set[bytes] = field(init=False)
+    """What is there for no other reason than that it was erased."""
     _aside: list[str] = field(default_factory=list)
     """Packs that are whole, and are written anew because of such directories."""
 
@@ -114,7 +116,9 @@ class _Mending:
         condemned = Condemned(self.backend)
         condemned.look(but=self.unread)
         self._packing = _Packing(self.backend, condemned)
-        self._there = good(self.found) | self.found.erased  # nobody misses that
+        whole = good(self.found)
+        self._there = whole | self.found.excused  # nobody misses that
+        self._forgiven = set(self.found.excused - whole)
 
     # ------------------------------------------------------------------ from elsewhere
 
@@ -132,6 +136,9 @@ class _Mending:
                 continue
             seen.add(once)
             self.told("fetch", len(seen), len(seen) + len(waiting))
+            if raw in self._forgiven and self._is_directory(raw):  # as is known only now: none is erased
+                self._forgiven.discard(raw)
+                self._there.discard(raw)
             if raw not in self._there:
                 waiting += self._fetch(raw)
             elif raw in self.found.missing or self._was_hidden(raw):
@@ -142,7 +149,7 @@ class _Mending:
 
     def _secure(self) -> None:
         """What is altered here and good there: not if a collection, which does not read, may delete it there."""
-        wanted = {raw for raws in self.found.bad.values() for raw in raws} & self._there - self.found.erased
+        wanted = {raw for raws in self.found.bad.values() for raw in raws} & self._there - self.found.excused
         homes: dict[bytes, list[str]] = defaultdict(list)
         for name, contents in self.found.found.packs.items():
             key = packs.key_of(name)
