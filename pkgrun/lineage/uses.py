@@ -19,7 +19,7 @@ from pkgrun.lineage.evolution import UNKNOWN
 from pkgrun.lineage.index import named, opened
 from pkgrun.lineage.ledger import Flag, Role, raw, when
 from pkgrun.lineage.relations import Named
-from pkgrun.lineage.tables import Row, Tables, Unsound, sound
+from pkgrun.lineage.tables import Row, Tables, Unsound, sound, stretch_of
 from pkgrun.observe import Observer, silent
 from pkgrun.records import Decision, Status
 from pkgrun.records.erasing import Receipt
@@ -208,6 +208,7 @@ def affected(tables: Tables, content: bytes) -> list[Named]:
 _ATTESTED, _KEPT = int(Flag.ATTESTED), int(Flag.KEPT)
 _USE = "t.chain, t.seq, t.role, t.subject, t.place, t.source, t.flags, t.mark"
 _WIDTH = 8
+_RUN = _WIDTH + 9
 _ORIGIN = 4
 _MAKE = ("training", "full")
 
@@ -228,11 +229,11 @@ class _Found:
         columns = f"{_USE}, r.*, v.*"
         where = f"t.role < {int(Role.PACKAGE)}"
         for stretch, row in matching(self._tables, columns, source, ("t.chain", "t.seq"), holders, where):
-            _, _, role, _, place, label, flags = sound(row[:_WIDTH])
-            _, run, kind, state, package, major, minor, created = sound(row[_WIDTH : _WIDTH + 9])
+            _, _, role, _, place, label, flags = stretch_of(row, 0, _WIDTH)
+            _, run, kind, state, package, major, minor, created = stretch_of(row, _WIDTH, _RUN)
             name, made, removed = _NAMES[role], None, False
-            if row[_WIDTH + 9] is not None:
-                number, _, made_major, made_minor, _, by, *_, gone = sound(row[_WIDTH + 9 :])
+            if row[_RUN] is not None:
+                number, _, made_major, made_minor, _, by, _, _, _, gone = stretch_of(row, _RUN, len(row))
                 if by != run:
                     raise Unsound  # what finds a version by its run has found another
                 made, removed = Version(made_major, made_minor), gone == 1
