@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MOST = {"tree": 200, "dot": 60, "mermaid": 60, "svg": 60}
 """Versions, and runs that made none, that are read downwards: more than anybody looks at. Mermaid draws 500 edges at most."""
 
-_ENDINGS = {".json": "json", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".svg": "svg"}
+_ENDINGS: dict[str, Form] = {".json": "json", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".svg": "svg"}
 
 Direction = Literal["up", "down", "both"]
 
@@ -43,7 +43,7 @@ def lineage(
     name: str,
     direction: Direction | None,
     depth: int | None,
-    form: str | None,
+    form: Literal["tree"] | Form | None,
     out: str | None,
     everything: bool,
 ) -> None:
@@ -84,7 +84,7 @@ def _show(graph: Graph, settings: Settings, *, everything: bool) -> None:
     text.say(f"some is left out; {' or '.join(ways)} shows more", settings)
 
 
-def _form(form: str | None, out: str | None, settings: Settings) -> Literal["tree"] | Form:
+def _form(form: Literal["tree"] | Form | None, out: str | None, settings: Settings) -> Literal["tree"] | Form:
     """What is to be written: what is asked for, else what --json says, or how the file's name ends."""
     if form is None and settings.json and out is None:
         return "json"
@@ -98,4 +98,4 @@ def _form(form: str | None, out: str | None, settings: Settings) -> Literal["tre
         raise click.UsageError("a tree is for reading; for a file, or with --json, give another --format")
     if settings.json and out is None and form != "json":
         raise click.UsageError(f"--json and --format {form} exclude each other; --out FILE takes the one")
-    return form or "tree"  # type: ignore[return-value]  # click has checked the choice
+    return form or "tree"

@@ -199,7 +199,7 @@ class Tables:
         lock = filelock.FileLock(f"{self.path}.lock", timeout=PATIENCE)
         try:
             lock.acquire()
-        except (OSError, filelock.Timeout, NotImplementedError):
+        except (OSError, NotImplementedError):  # the former also when nobody let go in time
             self.close()
             self.path = None
             yield

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,43 +14,33 @@ REPOSITORY = Path(__file__).parents[2]
 OTHERS = ("dvc", "restic", "borg", "mlflow")
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
-    not (Path(sys.executable).parent / "pkgrun").exists(), reason="pkgrun is not installed here"
-)
+pytestmark = pytest.mark.slow
+
+
+def reports(folder: Path, *words: str) -> tuple[list[dict[str, Any]], str]:
+    """What benchmarks tell that run as quickly as they can: in their file, and on the screen."""
+    found = folder / "found.json"
+    command = (sys.executable, "-m", "tests.bench", *words, "--quick", "--python", sys.executable)
+    done = subprocess.run(
+        (*command, "--work", str(folder), "--json", str(found)),
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert list(folder.iterdir()) == [found], "the benchmarks left something behind"
+    told: list[dict[str, Any]] = json.loads(found.read_text())["reports"]
+    assert all(report["samples"] for report in told)
+    return told, done.stdout
+
+
 def test_every_benchmark_runs_and_tells_what_it_found(tmp_path: Path) -> None:
-    found = tmp_path / "found.json"
-    command = (sys.executable, "-m", "tests.bench", "--quick", "--python", sys.executable)
-    without = (word for name in OTHERS for word in ("--without", name))
-    done = subprocess.run(
-        (*command, *without, "--work", str(tmp_path), "--json", str(found)),
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert "left out, as not there: dvc, metaflow, mlflow" in done.stdout
-    reports = json.loads(found.read_text())["reports"]
-    assert [len(report["rows"]) for report in reports] == [5, 3, 6, 2, 4, 8, 2, 3]
-    assert all(report["samples"] for report in reports)
-    assert list(tmp_path.iterdir()) == [found], "the benchmarks left something behind"
+    told, said = reports(tmp_path, *(word for name in OTHERS for word in ("--without", name)))
+    assert "left out, as not there: dvc, metaflow, mlflow" in said
+    assert [len(report["rows"]) for report in told] == [5, 3, 6, 2, 4, 8, 2, 3]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
-    not (Path(sys.executable).parent / "pkgrun").exists(), reason="pkgrun is not installed here"
-)
 def test_the_benchmark_of_lineage_runs_too(tmp_path: Path) -> None:
-    found = tmp_path / "found.json"
-    command = (sys.executable, "-m", "tests.bench", "lineage", "--quick", "--python", sys.executable)
-    done = subprocess.run(
-        (*command, "--work", str(tmp_path), "--json", str(found)),
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    (report,) = json.loads(found.read_text())["reports"]
+    (report,), _ = reports(tmp_path, "lineage")
     assert len(report["rows"]) == 5

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pkgrun import Reproduction, Workspace
+
+from .lab import Lab
+from .scripted import dataset
 
 CODE = """
 import os
@@ -36,3 +42,26 @@ def reproduced(workspace: Workspace, name: str, **options: Any) -> Reproduction:
     found = workspace.reproduce(name, **options).wait(60).reproduction
     assert found is not None
     return found
+
+
+@pytest.fixture
+def package(lab: Lab) -> Path:
+    return lab.package("p", CODE)
+
+
+@pytest.fixture
+def world(lab: Lab) -> Path:
+    folder = lab.folder / "world"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def flat(lab: Lab) -> Path:
+    """A dataset without a sub-folder."""
+    return dataset(lab, "flat", {"a.csv": "1,2\n", "b.csv": "3\n"})
+
+
+@pytest.fixture
+def workspace(lab: Lab) -> Workspace:
+    return lab.workspace()

@@ -20,8 +20,8 @@ from pkgrun.store.sinks import Made
 from pkgrun.workspace.stores import copy_store, fsck, gc, repair
 
 from .copies import exported
+from .erasures import SECRET, Meanwhile, anywhere, dataset, put_regardless, train
 from .lab import TRAIN, Lab, until, waiting
-from .test_erase import SECRET, Meanwhile, anywhere, dataset, put_regardless, train
 
 pytestmark = pytest.mark.row(14)
 

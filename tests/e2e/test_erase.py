@@ -3,72 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
 import pkgrun
 from pkgrun.errors import Erased, UsageError
-from pkgrun.store import operations
-from pkgrun.store.backend import Backend
-from pkgrun.store.objects import Objects, digest_of
-from pkgrun.store.root import Store, open_store
-from pkgrun.store.wrappers import Call, Wrapper
+from pkgrun.store.objects import digest_of
+from pkgrun.store.root import open_store
 from pkgrun.workspace.stores import copy_store, fsck, gc, repair
-from tests.servers import Server
 
 from .copies import exported
-from .lab import TRAIN, Lab, until, waiting
+from .erasures import (
+    MEMORISES,
+    OTHERS,
+    SECRET,
+    anywhere,
+    dataset,
+    put_regardless,
+    sound,
+    train,
+)
+from .lab import TRAIN, Lab
 
 pytestmark = pytest.mark.row(14)
-
-T = TypeVar("T")
-
-SECRET = b"name,born\nAda Lovelace,1815\n"
-RAW = bytes.fromhex(digest_of(SECRET)[7:])
-OTHERS = {"sub/b.csv": b"1,2\n" * 30, "c.csv": b"3"}
-
-MEMORISES = """
-import os, shutil
-
-class Main:
-    def train(self, training_directory):
-        self.seen = os.path.join(training_directory, "a.csv")
-
-    def save(self):
-        shutil.copy(self.seen, os.environ.get("where", "model.csv"))
-"""
-
-
-def dataset(lab: Lab, name: str = "data", **more: bytes) -> Path:
-    folder = lab.folder / name
-    for path, data in {"a.csv": SECRET, **OTHERS, **more}.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
-    return folder
-
-
-def anywhere(*places: Path) -> list[Path]:
-    """The files that hold the content, whatever they are."""
-    found = (
-        path for place in places for path in place.rglob("*") if path.is_file() and not path.is_symlink()
-    )
-    return [path for path in found if SECRET in path.read_bytes()]
-
-
-def sound(lab: Lab) -> None:
-    """Every byte of the store is what it should be, and nothing is missing that was not erased."""
-    found = fsck(lab.store, read_data=True)
-    assert found.sound, found.findings
-    assert {one.kind for one in found.findings} <= {"erased", "unreferenced", "run-dead"}, found.findings
-
-
-def train(
-    workspace: pkgrun.Workspace, package: str | Path, data: Path | str, **more: object
-) -> pkgrun.RunResult:
-    return workspace.train(package, data=data, environment="current", **more).wait(60)  # type: ignore[arg-type]
 
 
 def test_a_file_goes_and_the_history_stays(lab: Lab, tmp_path: Path) -> None:
@@ -140,16 +98,6 @@ def test_what_came_back_is_swept(lab: Lab) -> None:
     assert repair(lab.store, execute=True).sound
     assert not anywhere(lab.store)
     sound(lab)
-
-
-def put_regardless(backend: Backend, data: bytes) -> None:
-    from pkgrun.store.packs import Filling
-    from pkgrun.store.sending import send
-
-    filling = Filling()
-    filling.add(bytes.fromhex(digest_of(data)[7:]), data)
-    send(backend, filling.close())
-    backend.flush()
 
 
 def test_what_the_store_never_held_can_be_forbidden(lab: Lab) -> None:
@@ -422,188 +370,3 @@ def test_another_machines_caches_do_when_it_next_uses_the_store(lone_lab: Lab, t
     assert anywhere(lab.cache / "datasets")
     train(workspace, package, dataset(lab, "rest", **{"a.csv": b"nobody"}))
     assert not anywhere(lab.cache)
-
-
-# ---------------------------------------------------------------------- beside others
-
-
-class Meanwhile(Wrapper):
-    """Something else happens, once, before the call that `when` says."""
-
-    def __init__(self, backend: Backend, when: Callable[[Call], bool], happens: Callable[[], object]) -> None:
-        super().__init__(backend)
-        self._shared = {"when": when, "happens": happens, "happened": False}
-
-    def around_apart(self, backend: Backend) -> Meanwhile:
-        other = Meanwhile.__new__(Meanwhile)
-        Wrapper.__init__(other, backend)
-        other._shared = self._shared
-        return other
-
-    @property
-    def happened(self) -> bool:
-        return bool(self._shared["happened"])
-
-    def around(self, call: Call, work: Callable[[], T]) -> T:
-        if not self.happened and self._shared["when"](call):  # type: ignore[operator]
-            self._shared["happened"] = True
-            self._shared["happens"]()  # type: ignore[operator]
-        return work()
-
-
-def beside(lab: Lab, when: Callable[[Call], bool]) -> tuple[pkgrun.Workspace, Meanwhile]:
-    """The store as one process sees it, while another one erases at a moment."""
-    real = open_store(str(lab.store), create=False)
-    wrapped = Meanwhile(
-        real.backend, when, lambda: lab.workspace().erase(digest_of(SECRET), reason="meanwhile")
-    )
-    return pkgrun.Workspace(Store(wrapped, Objects(wrapped), real.id, str(lab.cache))), wrapped
-
-
-MOMENTS: dict[str, Callable[[Call], bool]] = {
-    "before anything is put": lambda call: call.method == "upload",
-    "after the data was put": lambda call: call.method == "flush",
-    "right before the decision": lambda call: call.method == "create" and call.key.endswith("outcome.json"),
-}
-
-
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("what", ["training", "dataset", "import"])
-def test_a_writer_that_began_before_the_receipt(lab: Lab, moment: str, what: str) -> None:
-    """It either sees the receipt, sweeps what it has put and fails, or all of it was there for the erasure to find."""
-    data = dataset(lab)
-    package = lab.package("seer", TRAIN)
-    lab.workspace().add(package)
-    (package / "rows.csv").write_bytes(SECRET)
-    workspace, meanwhile = beside(lab, MOMENTS[moment])
-    writers: dict[str, Callable[[], object]] = {
-        "training": lambda: train(workspace, "seer@1.0", data, save_training_data=True),
-        "dataset": lambda: workspace.datasets.add("people", data),
-        "import": lambda: workspace.add(package),
-    }
-    if moment == "right before the decision":
-        writers[what]()
-    else:
-        with pytest.raises(Erased, match=r"csv holds .*: meanwhile"):
-            writers[what]()
-    assert meanwhile.happened
-    assert not anywhere(lab.store)
-    store = open_store(str(lab.store), create=False)
-    assert not list(operations.undecided(store.backend))
-    sound(lab)
-
-
-def test_a_training_that_waits_while_it_is_erased(lab: Lab) -> None:
-    """Another process, whose data is in the store, or on its way, when the receipt comes."""
-    data, go = dataset(lab), lab.folder / "go"
-    workspace = lab.workspace()
-    workspace.add(lab.package("slow", waiting("open('model', 'w').close()")))
-    process = lab.start(
-        *("train", "slow@1.0", "--data", data, "--environment", "current", "--save-training-data"),
-        *("--mount", "copy", "--env", f"go={go}"),
-    )
-    until(lambda: any(run.phase in ("init", "train") for run in workspace.runs()), 30, "the code's start")
-    done = workspace.erase(data / "a.csv", reason="meanwhile")
-    assert len(done.open) == 1
-    assert not anywhere(lab.store)
-    go.touch()
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 7, err
-    assert "meanwhile" in err
-    assert not anywhere(lab.store)
-    sound(lab)
-
-
-def test_a_training_whose_files_names_are_not_kept(lab: Lab) -> None:
-    """There is a secret in one: so nothing in the store says which files it was given. It was given this one all the same."""
-    data, go = dataset(lab, "data", **{"hunter2-is-it.csv": b"x"}), lab.folder / "go"
-    workspace = lab.workspace()
-    workspace.add(lab.package("slow", waiting("open('model', 'w').close()")))
-    lab.env["TOKEN"] = "hunter2-is-it"
-    process = lab.start(
-        *("train", "slow@1.0", "--data", data, "--environment", "current", "--secret", "TOKEN"),
-        *("--env", f"go={go}"),
-    )
-    until(lambda: any(run.phase in ("init", "train") for run in workspace.runs()), 30, "the code's start")
-    workspace.erase(digest_of(SECRET), reason="meanwhile")
-    go.touch()
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 7, err
-    assert "meanwhile" in err
-
-
-def test_what_is_to_be_trained_again_is_looked_up_when_the_receipt_is_there(lab: Lab) -> None:
-    """Who commits right before it is in the list; the receipt tells what was known when it was asked for."""
-    data = dataset(lab)
-    lab.workspace().add(lab.package("seer", TRAIN))
-    real = open_store(str(lab.store), create=False)
-    wrapped = Meanwhile(
-        real.backend,
-        lambda call: call.method == "create" and call.key.startswith("erased/"),
-        lambda: train(lab.workspace(), "seer@1.0", data),
-    )
-    workspace = pkgrun.Workspace(Store(wrapped, Objects(wrapped), real.id, str(lab.cache)))
-    done = workspace.erase(digest_of(SECRET), reason="x")
-    assert wrapped.happened
-    assert [str(one) for one in done.affected] == ["seer@1.1"]
-    assert (done.plan.affected, done.receipt.versions) == ((), ())
-
-
-def test_a_writer_killed_before_it_could_look_leaves_it_to_a_collection(lab: Lab) -> None:
-    workspace, data = lab.workspace(), dataset(lab)
-    workspace.add(lab.package("seer", TRAIN))
-    process = lab.python(_DIES, lab.store, data, lab.cache)
-    process.wait(60)
-    assert process.returncode == -9
-    assert anywhere(lab.store)
-    gc(lab.store, grace=0)
-    assert not anywhere(lab.store)
-    sound(lab)
-
-
-_DIES = """
-import os, signal, sys
-import pkgrun
-from pkgrun.store.objects import Objects, digest_of
-from pkgrun.store.root import Store, open_store
-from tests.e2e.test_erase import SECRET, Meanwhile
-
-store = open_store(sys.argv[1], create=False)
-begun = []
-
-def erased():
-    # Between the look at the beginning and what is put: the erasure finds nothing.
-    pkgrun.open(sys.argv[1]).erase(digest_of(SECRET), reason="meanwhile")
-
-first = Meanwhile(store.backend, lambda call: call.method == "upload.publish", erased)
-second = Meanwhile(first, lambda call: call.method == "list" and call.key == "erased" and first.happened,
-                   lambda: os.kill(os.getpid(), signal.SIGKILL))
-workspace = pkgrun.Workspace(Store(second, Objects(second), store.id, sys.argv[3]))
-workspace.datasets.add("people", sys.argv[2])
-"""
-
-
-# ---------------------------------------------------------------------- on S3
-
-
-def test_the_same_on_s3(lab: Lab, ministack: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name, value in ministack.env.items():
-        monkeypatch.setenv(name, value)
-    url = f"{ministack.url}/team/store"
-    workspace, data = pkgrun.open(url), dataset(lab)
-    (data / "large").write_bytes(b"x" * (2 << 20))
-    workspace.datasets.add("people", data)
-    train(workspace, lab.package("seer", TRAIN), data, save_training_data=True)
-    for name in ("a.csv", "large"):
-        done = workspace.erase(data / name, reason="gone")
-        assert done.new
-    copy_store(url, tmp_path / "seen")
-    assert not anywhere(tmp_path / "seen")
-    found = fsck(url, read_data=True)
-    assert found.sound, found.findings
-    assert {one.kind for one in found.findings} == {"erased"}
-    with pytest.raises(Erased, match=r"(a\.csv|large) holds"):
-        workspace.datasets.add("people", data)
-    workspace.datasets.export("people@1", tmp_path / "out", skip_erased=True)
-    gc(url, grace=0)
-    assert fsck(url, read_data=True).sound

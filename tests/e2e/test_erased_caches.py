@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
+import pkgrun
 from pkgrun.datasets.cache import Copies, Filled, Room
 from pkgrun.errors import Erased
 from pkgrun.store.objects import digest_of
+from tests.processes import READ_ONLY, WRITABLE, open_folder, powerless
 
+from .erasures import SECRET, anywhere
 from .lab import TRAIN, Lab, until, waiting
-
-SECRET = b"name,born\nAda Lovelace,1815\n"
-RAW = bytes.fromhex(digest_of(SECRET)[7:])
 
 
 @pytest.fixture
@@ -44,12 +44,6 @@ def address(data: Path) -> Iterator[str]:
     server.shutdown()
     server.server_close()
     thread.join()
-
-
-def anywhere(place: Path) -> list[Path]:
-    """The files that hold the content."""
-    found = (path for path in place.rglob("*") if path.is_file() and not path.is_symlink())
-    return [path for path in found if SECRET in path.read_bytes()]
 
 
 def begun(lab: Lab, data: Path, *more: str) -> tuple[int, Path]:
@@ -95,18 +89,25 @@ def test_what_a_killed_run_left_goes(lone_lab: Lab, data: Path) -> None:
     assert not anywhere(lone_lab.cache)
 
 
-def test_what_cannot_be_read_may_hold_it(lone_lab: Lab, data: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root reads everything")
-    kept = lone_lab.cache / "work" / "kept"
-    kept.mkdir(parents=True)
-    (kept / "a.csv").write_bytes(SECRET)
-    kept.chmod(0o500)
-    done = lone_lab.workspace().erase(data / "a.csv", reason="gone")
-    assert (done.dropped.busy, done.certain) == (1, False)
-    kept.chmod(0o700)
-    again = lone_lab.workspace().erase(data / "a.csv", reason="again")
-    assert (again.dropped.files, again.certain) == (1, True)
+def test_what_cannot_be_removed_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kept folder in which one may not write."""
+    with open_folder() as place:
+        kept = Path(place, "cache", "work", "kept")
+        kept.mkdir(parents=True)
+        for folder in (Path(place), *kept.parents[:2]):
+            folder.chmod(WRITABLE)
+        (kept / "a.csv").write_bytes(SECRET)
+        monkeypatch.setenv("PKGRUN_CACHE", str(kept.parents[1]))
+
+        def erased() -> tuple[int, int, bool]:
+            done = pkgrun.open(Path(place, "store")).erase(digest_of(SECRET), reason="gone")
+            return done.dropped.files, done.dropped.busy, done.certain
+
+        kept.chmod(READ_ONLY)
+        assert powerless(erased) == (0, 1, False)
+        kept.chmod(WRITABLE)
+        assert powerless(erased) == (1, 0, True)
+        assert not anywhere(kept)
 
 
 @pytest.mark.parametrize("who", ["train", "add"])

@@ -26,33 +26,12 @@ from pkgrun.errors import (
 from pkgrun.worker.accelerators import look
 from tests.datasets.remote.web_server import File, web_server
 
-from .again import CODE, reproduced
+from .again import CODE, flat, package, reproduced, workspace, world
 from .lab import EXAMPLES, Lab, minors, until
 from .scripted import dataset
 from .test_install import wheel_of
 
-
-@pytest.fixture
-def package(lab: Lab) -> Path:
-    return lab.package("p", CODE)
-
-
-@pytest.fixture
-def world(lab: Lab) -> Path:
-    folder = lab.folder / "world"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def flat(lab: Lab) -> Path:
-    """A dataset without a sub-folder."""
-    return dataset(lab, "flat", {"a.csv": "1,2\n", "b.csv": "3\n"})
-
-
-@pytest.fixture
-def workspace(lab: Lab) -> Workspace:
-    return lab.workspace()
+__all__ = ["flat", "package", "workspace", "world"]
 
 
 # ---------------------------------------------------------------- identical

@@ -13,32 +13,11 @@ from pkgrun.errors import NotFound
 from pkgrun.workspace.stores import copy_store, fsck, gc
 from tests.servers import Server
 
-from .again import CODE, reproduced
+from .again import CODE, flat, package, reproduced, workspace, world
 from .lab import Lab
 from .scripted import dataset
 
-
-@pytest.fixture
-def package(lab: Lab) -> Path:
-    return lab.package("p", CODE)
-
-
-@pytest.fixture
-def world(lab: Lab) -> Path:
-    folder = lab.folder / "world"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def flat(lab: Lab) -> Path:
-    """A dataset without a sub-folder."""
-    return dataset(lab, "flat", {"a.csv": "1,2\n", "b.csv": "3\n"})
-
-
-@pytest.fixture
-def workspace(lab: Lab) -> Workspace:
-    return lab.workspace()
+__all__ = ["flat", "package", "workspace", "world"]
 
 
 # ---------------------------------------------------------------- differs

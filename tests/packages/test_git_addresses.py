@@ -57,7 +57,7 @@ def test_credentials_are_taken_out_of_an_address(userinfo: str, user: str, passw
 @pytest.mark.parametrize(
     "text",
     [
-        "git+ext::sh -c touch% /tmp/x",
+        "git+ext::sh -c touch% pwned",
         "git+ext::https://example.org/x",
         "git+ext://example.org/x",
         "git+fd::17/foo",

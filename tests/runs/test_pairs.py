@@ -115,7 +115,7 @@ def test_a_time_that_is_not_within_the_run_is_not() -> None:
 
 
 def test_the_run_and_the_machine_are_known_where_nothing_else_differs() -> None:
-    assert "run's own id" in (known(f"/work/{RUN}/p".encode(), f"/work/{AGAIN}/p".encode()) or "")
+    assert "run's own id" in (known(f"/place/{RUN}/p".encode(), f"/place/{AGAIN}/p".encode()) or "")
     assert known(b"made on one!", b"made on two!") == "the name of the machine"
     old, new = f"one {RUN} {THEN}", f"two {AGAIN} {NOW}"
     told = known(old.encode(), new.encode()) or ""
